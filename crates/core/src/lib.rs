@@ -16,8 +16,6 @@ mod ext;
 pub mod files;
 mod following;
 mod inspect;
-#[doc(hidden)]
-pub mod json;
 pub mod key_value;
 #[doc(hidden)]
 pub mod locks;

@@ -170,16 +170,6 @@ impl Json {
     pub fn to<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.0).map_err(unexpected)
     }
-
-    /// Reads the value as `T`, as [`to`](Json::to) does, with less code in the program for each type. A struct has to be an
-    /// object: `to` also reads one from an array.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Invalid`] if it does not have that shape.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T> {
-        crate::json::from_slice(&self.0).map_err(unexpected)
-    }
 }
 
 #[cold]

@@ -57,7 +57,7 @@ impl SyncHandle {
         let mut found = Vec::new();
         for model in &engine.template(&key.template)?.info().models {
             for document in kept_aside(engine.store().as_ref(), &key.stream(&model.name)).await? {
-                let Stored { id, reason, at, payload } = document.value.read()?;
+                let Stored { id, reason, at, payload } = document.value.to()?;
                 found.push(UnsavedRecord { model: model.name.clone(), id, reason, at, payload });
             }
         }

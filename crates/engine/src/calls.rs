@@ -190,7 +190,7 @@ impl Engine {
             let Some(last) = page.last() else { return Ok(next) };
             after.clone_from(&last.key);
             for document in &page {
-                let open: Open = document.value.read()?;
+                let open: Open = document.value.to()?;
                 let id = document.key.strip_prefix(OPEN).unwrap_or_default().parse()?;
                 if self.parts().is_kept_out_by(&open.holder, self.parts().environment.now()) {
                     next = Some(next.map_or(open.holder.until, |known| known.min(open.holder.until)));

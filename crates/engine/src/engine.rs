@@ -137,7 +137,7 @@ impl Engine {
             let Some(last) = page.last() else { return Ok(found) };
             after.clone_from(&last.key);
             for document in &page {
-                found.push(document.value.read()?);
+                found.push(document.value.to()?);
             }
         }
     }

@@ -119,7 +119,7 @@ impl Engine {
     pub(crate) async fn stored_integration(&self, key: &str) -> Result<(Json, StoredIntegration)> {
         let document = self.store().document(&integration_key(key)).await?;
         let document = document.ok_or_else(|| no_integration(key))?;
-        let integration = document.read()?;
+        let integration = document.to()?;
         Ok((document, integration))
     }
 

@@ -47,7 +47,7 @@ impl Engine {
             let mut batch = WriteBatch::new();
             for pointer in &old {
                 let Some(id) = id_of(&pointer.key) else { continue };
-                let path: String = pointer.value.read()?;
+                let path: String = pointer.value.to()?;
                 remove_run(self.store().as_ref(), &mut batch, &SyncKey::from_path(&path)?, id).await?;
                 removed += 1;
             }
@@ -106,12 +106,12 @@ pub(crate) fn put_lines(batch: &mut WriteBatch, id: RunId, attempt: u32, chunk: 
 }
 
 pub(crate) async fn read_run(store: &dyn Store, key: &SyncKey, id: RunId) -> Result<Option<RunReport>> {
-    store.document(&run_key(key, id)).await?.map(|document| document.read()).transpose()
+    store.document(&run_key(key, id)).await?.map(|document| document.to()).transpose()
 }
 
 pub(crate) async fn find_run(store: &dyn Store, id: RunId) -> Result<Option<RunReport>> {
     let Some(path) = store.document(&pointer_key(id)).await? else { return Ok(None) };
-    read_run(store, &SyncKey::from_path(&path.read::<String>()?)?, id).await
+    read_run(store, &SyncKey::from_path(&path.to::<String>()?)?, id).await
 }
 
 async fn lines_of(store: &dyn Store, id: RunId) -> Result<Vec<LogLine>> {
@@ -121,7 +121,7 @@ async fn lines_of(store: &dyn Store, id: RunId) -> Result<Vec<LogLine>> {
         let Some(last) = page.last() else { return Ok(lines) };
         after.clone_from(&last.key);
         for document in &page {
-            lines.extend(document.value.read::<Vec<LogLine>>()?);
+            lines.extend(document.value.to::<Vec<LogLine>>()?);
         }
     }
 }
@@ -156,7 +156,7 @@ pub(crate) async fn prune_runs(engine: &Engine, batch: &mut WriteBatch, key: &Sy
     let (mut runs, mut others) = (0, coming);
     for document in &kept {
         let Some(id) = id_of(&document.key) else { continue };
-        let report: RunReport = document.value.read()?;
+        let report: RunReport = document.value.to()?;
         let is_run = matches!(report.mode, RunMode::Initial | RunMode::Incremental);
         let count = if is_run { &mut runs } else { &mut others };
         *count += 1;

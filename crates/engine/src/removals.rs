@@ -49,7 +49,7 @@ impl Engine {
             let Some(last) = page.last() else { return Ok(found) };
             after.clone_from(&last.key);
             for document in &page {
-                found.push(document.value.read::<StoredRemoval>()?.pending(&document.key));
+                found.push(document.value.to::<StoredRemoval>()?.pending(&document.key));
             }
         }
     }
@@ -117,7 +117,7 @@ impl Engine {
                 ),
             ));
         }
-        let revocation = match stored.read::<StoredRemoval>()?.revoke {
+        let revocation = match stored.to::<StoredRemoval>()?.revoke {
             Some(settings) => Some(self.revoke_kept(&settings).await),
             None => None,
         };
@@ -137,7 +137,7 @@ impl Engine {
         let stored = self.store().document(&key).await?;
         // If there is none, another process has finished it.
         let Some(stored) = stored else { return Ok(()) };
-        let mut removal: StoredRemoval = stored.read()?;
+        let mut removal: StoredRemoval = stored.to()?;
         let outcome = session.remove_kept().await;
         match &outcome {
             Ok(()) => {
@@ -203,7 +203,7 @@ impl Engine {
             after.clone_from(&last.key);
             for document in &page {
                 let now = self.parts().environment.now();
-                let due = document.value.read::<StoredRemoval>()?.due_at(now);
+                let due = document.value.to::<StoredRemoval>()?.due_at(now);
                 let name = document.key.strip_prefix(REMOVALS).unwrap_or_default();
                 if due > now {
                     next = Some(next.map_or(due, |known| known.min(due)));

@@ -89,7 +89,7 @@ impl Engine {
             let Some(last) = page.last() else { return Ok(found) };
             after.clone_from(&last.key);
             for document in &page {
-                let status: SyncStatus = document.value.read()?;
+                let status: SyncStatus = document.value.to()?;
                 if let (Some(_), Some(path)) = (status.last_started_at, document.key.strip_prefix("status/")) {
                     found.insert(SyncKey::from_path(path)?);
                 }
@@ -109,9 +109,9 @@ impl SyncHandle {
         let connection = engine.check_known(key).await?;
         let store = engine.store();
         let settings: Option<SyncSettings> =
-            store.document(&key.settings_key()).await?.map(|stored| stored.read()).transpose()?;
+            store.document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
         let status = store.document(&key.status_key()).await?;
-        let mut status: SyncStatus = status.map(|stored| stored.read()).transpose()?.unwrap_or_default();
+        let mut status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         let run = match &status.current_run {
             Some(run) => logs::read_run(store.as_ref(), key, *run).await?,
             None => None,
@@ -120,7 +120,7 @@ impl SyncHandle {
         let triggered = store.document(&key.trigger_key()).await?.is_some();
         let now = engine.parts().environment.now();
         let health = store.document(&health_key(&key.connection)).await?;
-        let health: StoredHealth = health.map(|stored| stored.read()).transpose()?.unwrap_or_default();
+        let health: StoredHealth = health.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         let needs_sign_in = health.health(now).needs_sign_in();
         let due = settings.as_ref().map(|settings| settings.due(&status, now));
         let missing_settings = match (&settings, engine.template(&key.template)) {

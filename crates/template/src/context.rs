@@ -141,7 +141,7 @@ impl<'h> SyncContext<'h> {
     /// [`ErrorKind::Invalid`] if the stored checkpoint is not a `T`.
     pub fn last_checkpoint<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let checkpoint = self.setup.checkpoint.as_ref();
-        checkpoint.map(Json::read).transpose().map_err(|source| {
+        checkpoint.map(Json::to).transpose().map_err(|source| {
             Error::new(ErrorKind::Invalid, "the stored checkpoint has another shape: run a full refresh once")
                 .because(source)
         })

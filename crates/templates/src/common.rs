@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
-use highwater_core::{Error, Result, Timestamp, content, json};
+use highwater_core::{Error, Result, Timestamp, content};
 use highwater_template::http::Validator;
 use highwater_template::paging::FetchedPage;
 use highwater_template::records::{id_at, parse_time, string_at};
@@ -305,7 +305,7 @@ pub(crate) fn with_member<T: Serialize>(record: &[u8], name: &str, value: &T) ->
 
 /// Parses a record.
 pub(crate) fn read<T: DeserializeOwned>(record: &[u8]) -> Result<T> {
-    json::from_slice(record).map_err(|source| {
+    serde_json::from_slice(record).map_err(|source| {
         highwater_core::Error::new(highwater_core::ErrorKind::Remote, "the API sent a record of an unexpected shape")
             .because(source)
     })

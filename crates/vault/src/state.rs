@@ -52,7 +52,7 @@ async fn read_head(store: &dyn Store) -> Result<Option<Json>> {
 }
 
 async fn unlock_head(stored: &Json, secrets: &dyn SecretStore, environment: &Arc<dyn Environment>) -> Result<State> {
-    let head: Head = stored.read().map_err(|_| changed())?;
+    let head: Head = stored.to().map_err(|_| changed())?;
     head.check()?;
     let masters = parse(&secrets.load().await?, secrets)?;
     if masters.is_empty() {

@@ -33,7 +33,7 @@ impl Filters {
     pub(crate) fn load<R: BackendRead + ?Sized>(read: &mut R, stream: u32) -> Result<Self> {
         match read.get(Table::State, &keys::filters(stream))? {
             None => Ok(Filters::default()),
-            Some(bytes) => crate::json::from_slice(&bytes)
+            Some(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|source| Error::corrupt("the stored filters of a stream do not read").because(source)),
         }
     }

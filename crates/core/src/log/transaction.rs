@@ -375,7 +375,7 @@ fn new_epoch<W: BackendWrite>(write: &mut W, shared: &Shared) -> Result<u32> {
 pub(crate) fn load_options<R: BackendRead + ?Sized>(read: &mut R, stream: u32) -> Result<StreamOptions> {
     match read.get(Table::State, &keys::options(stream))? {
         None => Ok(StreamOptions::default()),
-        Some(bytes) => crate::json::from_slice(&bytes)
+        Some(bytes) => serde_json::from_slice(&bytes)
             .map_err(|source| Error::corrupt("the stored options of a stream do not read").because(source)),
     }
 }

@@ -128,7 +128,7 @@ impl Engine {
         // It may have ended between the two.
         let done = store.document(&performed_action_key(id)).await?;
         match (open, done) {
-            (_, Some(done)) => Ok(performed(done.read()?)),
+            (_, Some(done)) => Ok(performed(done.to()?)),
             (Some(open), None) => Ok(still_open(&open)?),
             (None, None) => {
                 Err(Error::new(ErrorKind::NotFound, "no such action is queued, and no outcome of it is kept")
@@ -152,7 +152,7 @@ fn performed(done: PerformedAction) -> QueuedAction {
 }
 
 fn still_open(stored: &Json) -> Result<QueuedAction> {
-    let open: OpenAction = stored.read()?;
+    let open: OpenAction = stored.to()?;
     Ok(QueuedAction {
         id: open.id,
         connection: open.connection,

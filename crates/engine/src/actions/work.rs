@@ -68,7 +68,7 @@ async fn begin_due(engine: &Engine, handle: &Handle, performing: &mut JoinSet<()
         let Some(last) = page.last() else { break };
         after.clone_from(&last.key);
         for document in page {
-            let open: OpenAction = document.value.read()?;
+            let open: OpenAction = document.value.to()?;
             let now = parts.environment.now();
             match &open.holder {
                 // Its heartbeat comes long before that.
@@ -191,7 +191,7 @@ async fn end(
         let mut receivers = Vec::new();
         if let Some(connected) = &connected {
             batch.put_document(performed_action_key(open.id), &done)?;
-            let (store, settings) = (engine.store().as_ref(), connected.read::<ConnectionSettings>()?);
+            let (store, settings) = (engine.store().as_ref(), connected.to::<ConnectionSettings>()?);
             receivers = add_action_rows(store, &*parts.environment, &settings, &done, tries, &mut batch).await?;
         }
         match engine.store().commit(batch).await {
@@ -226,7 +226,7 @@ async fn forget_old(engine: &Engine) -> Result<()> {
         let mut batch = WriteBatch::new();
         let mut old = 0;
         for document in &page {
-            if document.value.read::<PerformedAction>()?.ended_at + KEPT <= now {
+            if document.value.to::<PerformedAction>()?.ended_at + KEPT <= now {
                 batch.remove_document(&*document.key);
                 old += 1;
             }

@@ -195,7 +195,7 @@ impl Engine {
     /// [`ErrorKind::NotFound`] for an unknown connection.
     pub async fn connection(&self, id: &str) -> Result<ConnectionSettings> {
         let document = self.parts().store.document(&connection_key(id)).await?;
-        self.with_integration(document.ok_or_else(|| no_connection(id))?.read()?).await
+        self.with_integration(document.ok_or_else(|| no_connection(id))?.to()?).await
     }
 
     /// Returns the settings of every connection, in order of their ids, each as [`connection`](Engine::connection) does.

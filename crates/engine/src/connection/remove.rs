@@ -71,10 +71,10 @@ impl Engine {
             let health = self.store().document(&health_key(connection)).await?;
             batch.remove_document(health_key(connection));
             let signed_in = match &health {
-                Some(health) => !health.read::<StoredHealth>()?.is_fresh(),
+                Some(health) => !health.to::<StoredHealth>()?.is_fresh(),
                 None => false,
             };
-            let settings = leaving.leave(self, stored.read()?).await?;
+            let settings = leaving.leave(self, stored.to()?).await?;
             let revoke = (options.revocation == RevocationMode::Attempt).then(|| settings.clone().without_notes());
             self.put_removal(connection, signed_in, revoke, &mut batch)?;
             let (syncs, begun) = self.remove_kept_documents(connection, &mut kept, &mut batch).await?;
@@ -127,7 +127,7 @@ impl Engine {
     /// Ends the records of a sync's runs.
     async fn end_runs(&self, key: &SyncKey, stored: Option<&Json>, batch: &mut WriteBatch) -> Result<()> {
         batch.expect_document(key.status_key(), stored);
-        let status: SyncStatus = stored.map(Json::read).transpose()?.unwrap_or_default();
+        let status: SyncStatus = stored.map(Json::to).transpose()?.unwrap_or_default();
         for run in [status.current_run, status.parked_run].into_iter().flatten() {
             if let Some(mut report) = logs::read_run(self.store().as_ref(), key, run).await?
                 && matches!(report.state, RunState::Running | RunState::AwaitingApproval)

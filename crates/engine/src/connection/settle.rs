@@ -29,7 +29,7 @@ impl Engine {
     /// Reads how a connection stands, and takes over credentials that somebody saved since this engine last looked.
     pub(crate) async fn meet(&self, connection: &str) -> Result<StoredHealth> {
         let stored = self.store().document(&health_key(connection)).await?;
-        let health: StoredHealth = stored.as_ref().map(Json::read).transpose()?.unwrap_or_default();
+        let health: StoredHealth = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
         self.parts().sessions.of(connection).catch_up(health.generation).await?;
         Ok(health)
     }
@@ -156,7 +156,7 @@ impl Engine {
             let now = self.parts().environment.now();
             let connected = self.store().document(&place).await?.ok_or_else(|| no_connection(connection))?;
             let stored = self.store().document(&health_place).await?;
-            let before: StoredHealth = stored.as_ref().map(Json::read).transpose()?.unwrap_or_default();
+            let before: StoredHealth = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
             let known = StoredConnection::read(&connected)?;
             let (mut health, mut settings) = (before.clone(), known.settings.clone());
             change(&mut health, &mut settings)?;
@@ -228,9 +228,9 @@ impl Engine {
             let Some(last) = page.last() else { break };
             after.clone_from(&last.key);
             for document in &page {
-                let key = document.value.read::<SyncSettings>()?.key()?;
+                let key = document.value.to::<SyncSettings>()?.key()?;
                 let stored = self.store().document(&key.status_key()).await?;
-                let mut status: SyncStatus = stored.as_ref().map(Json::read).transpose()?.unwrap_or_default();
+                let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
                 if status.lacks_sign_in() {
                     (status.next_due_at, status.not_before) = (Some(now), None);
                     batch.expect_document(key.status_key(), stored.as_ref());

@@ -284,7 +284,7 @@ impl Engine {
 
     pub(super) async fn health_of(&self, connection: &str) -> Result<StoredHealth> {
         let stored = self.store().document(&health_key(connection)).await?;
-        Ok(stored.as_ref().map(Json::read).transpose()?.unwrap_or_default())
+        Ok(stored.as_ref().map(Json::to).transpose()?.unwrap_or_default())
     }
 
     async fn state_of(&self, stored: StoredConnection) -> Result<ConnectionState> {
@@ -297,7 +297,7 @@ impl Engine {
             let Some(last) = page.last() else { break };
             after.clone_from(&last.key);
             for document in &page {
-                let status: SyncStatus = document.value.read()?;
+                let status: SyncStatus = document.value.to()?;
                 last_fetched_at = last_fetched_at.max(status.last_success_at);
                 let later = failed.as_ref().is_none_or(|(at, _)| *at < status.last_started_at);
                 if let (Some(message), Some(kind), Some(path), true) =

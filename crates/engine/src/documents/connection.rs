@@ -309,7 +309,7 @@ impl StoredConnection {
     /// Parses both parts separately: flattened parts cannot be parsed if a host builds `serde_json` with its feature
     /// `arbitrary_precision`.
     pub(crate) fn read(stored: &Json) -> Result<Self> {
-        Ok(StoredConnection { settings: stored.read()?, created_at: stored.read::<Created>()?.at })
+        Ok(StoredConnection { settings: stored.to()?, created_at: stored.to::<Created>()?.at })
     }
 }
 

@@ -54,7 +54,7 @@ impl OAuthTokens {
     /// feature `jwt`.
     pub fn service_account(key_file: &Secret) -> Result<Self> {
         // The parser's message could quote the text: it stays out.
-        let file: KeyFile = highwater_core::json::from_slice(key_file.expose().as_bytes()).map_err(|_| {
+        let file: KeyFile = serde_json::from_str(key_file.expose()).map_err(|_| {
             Error::new(
                 ErrorKind::Invalid,
                 "this is not the key file of a service account: give the JSON file that was downloaded when the key was made",

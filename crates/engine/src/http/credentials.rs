@@ -114,7 +114,7 @@ impl Credentials {
     /// [`ErrorKind::Invalid`] for any other text. The error does not quote it.
     pub fn from_secret(text: &Secret) -> Result<Self> {
         // The parser's message could quote the text, so it is dropped.
-        let written: Written = highwater_core::json::from_slice(text.expose().as_bytes())
+        let written: Written = serde_json::from_str(text.expose())
             .map_err(|_| Error::new(ErrorKind::Invalid, "the text does not contain credentials: sign in again"))?;
         Ok(written.into())
     }

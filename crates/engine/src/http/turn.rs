@@ -43,7 +43,7 @@ struct Held {
 impl Held {
     /// Reads what the store has. A document that no version wrote holds nobody up.
     fn read(found: Option<&Json>) -> Option<Held> {
-        found.and_then(|found| found.read().ok())
+        found.and_then(|found| found.to().ok())
     }
 
     fn is_turn_of(&self, other: &Held) -> bool {

@@ -64,7 +64,7 @@ impl IntegrationHandle {
         let store = engine.store().as_ref();
         let (mut enabled, mut off) = (Walk::new(store, "sync/"), Walk::new(store, "off/"));
         while let Some(document) = enabled.next().await? {
-            let settings: SyncSettings = document.value.read()?;
+            let settings: SyncSettings = document.value.to()?;
             let Some(connection) = members.get(&settings.connection) else { continue };
             let name = settings.sync();
             let endpoint = endpoints.entry(name.clone()).or_insert_with(|| Endpoint::new(name, None));

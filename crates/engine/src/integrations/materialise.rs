@@ -66,7 +66,7 @@ impl Engine {
     async fn each_member<T>(&self, key: &str, keep: impl Fn(ConnectionSettings) -> T) -> Result<Vec<T>> {
         let (mut connections, mut found) = (Walk::new(self.store().as_ref(), "connection/"), Vec::new());
         while let Some(document) = connections.next().await? {
-            let connection: ConnectionSettings = document.value.read()?;
+            let connection: ConnectionSettings = document.value.to()?;
             if connection.integration.as_deref() == Some(key) {
                 found.push(keep(connection));
             }

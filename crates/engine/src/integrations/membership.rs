@@ -79,7 +79,7 @@ impl Joining {
                 continue;
             }
             let status = engine.store().document(&key.status_key()).await?;
-            let status: SyncStatus = status.as_ref().map(Json::read).transpose()?.unwrap_or_default();
+            let status: SyncStatus = status.as_ref().map(Json::to).transpose()?.unwrap_or_default();
             let mut settings = settings_of(&key, options);
             settings.first_due_at = Some(first_due(engine, &settings, &status, Duration::ZERO, now)?);
             batch.put_document(key.settings_key(), &settings)?;

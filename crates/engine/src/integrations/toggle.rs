@@ -87,7 +87,7 @@ impl IntegrationHandle {
         for key in keys {
             let stored = known.settings.find(&key.path()).await?;
             let mut settings = settings_of(&key, &options);
-            let change = match stored.as_ref().map(Json::read::<SyncSettings>).transpose()? {
+            let change = match stored.as_ref().map(Json::to::<SyncSettings>).transpose()? {
                 Some(other) if other.origin == SyncOrigin::Connection && !mutant!("own-decision-overwritten") => {
                     continue;
                 }
@@ -168,7 +168,7 @@ impl IntegrationHandle {
         let mut known = KnownSyncs::new(engine);
         for key in self.keys(&name).await? {
             let stored = known.settings.find(&key.path()).await?;
-            match stored.as_ref().map(Json::read::<SyncSettings>).transpose()? {
+            match stored.as_ref().map(Json::to::<SyncSettings>).transpose()? {
                 Some(settings) if settings.origin == SyncOrigin::Connection => continue,
                 Some(_) => {}
                 // Off by its own decision, and so are its records; or disabled before, and now to be cleared.
@@ -251,7 +251,7 @@ impl<'s> KnownSyncs<'s> {
 
     async fn status(&mut self, key: &SyncKey) -> Result<SyncStatus> {
         let stored = self.statuses.find(&key.path()).await?;
-        Ok(stored.as_ref().map(Json::read).transpose()?.unwrap_or_default())
+        Ok(stored.as_ref().map(Json::to).transpose()?.unwrap_or_default())
     }
 }
 

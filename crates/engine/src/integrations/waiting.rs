@@ -26,7 +26,7 @@ impl Engine {
             let Some(last) = page.last() else { return Ok(found) };
             after.clone_from(&last.key);
             for document in &page {
-                let settings: SyncSettings = document.value.read()?;
+                let settings: SyncSettings = document.value.to()?;
                 if released(&settings.template) {
                     found.push(settings.key()?);
                 }

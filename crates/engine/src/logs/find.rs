@@ -187,10 +187,10 @@ impl<'e> RunScan<'e> {
                 return Ok(None);
             }
             let report: Option<RunReport> = if self.prefix == POINTERS {
-                let path: String = document.value.read()?;
+                let path: String = document.value.to()?;
                 read_run(self.engine.store().as_ref(), &SyncKey::from_path(&path)?, id).await?
             } else {
-                Some(document.value.read()?)
+                Some(document.value.to()?)
             };
             if let Some(report) = report.filter(|report| self.filter.takes(report)) {
                 return Ok(Some(report));

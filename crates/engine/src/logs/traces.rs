@@ -126,7 +126,7 @@ fn trace_key(id: RunId, attempt: u32) -> String {
 async fn trace_of(store: &dyn Store, id: RunId) -> Result<RunTrace> {
     let mut trace = RunTrace::default();
     for document in store.documents(&traces_prefix(id), "", PAGE).await? {
-        trace.extend(document.value.read()?);
+        trace.extend(document.value.to()?);
     }
     Ok(trace)
 }

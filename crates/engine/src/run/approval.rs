@@ -109,7 +109,7 @@ impl Engine {
         batch.expect_document(key.holder_key(), holder.as_ref());
         batch.expect_document(key.status_key(), status.as_ref());
         batch.take_lease(key.lease_name());
-        let mut status: SyncStatus = status.map(|stored| stored.read()).transpose()?.unwrap_or_default();
+        let mut status: SyncStatus = status.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         status.parked_run = None;
         (status.last_error, status.last_error_kind) = (None, None);
         Ok((report, key, batch, status))

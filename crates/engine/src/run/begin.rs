@@ -100,14 +100,14 @@ async fn accounts(engine: &Engine, key: &SyncKey) -> Result<BTreeMap<String, Cha
     let mut found = BTreeMap::new();
     for model in &engine.template(&key.template)?.info().models {
         if let Some(stored) = engine.store().document(&key.counts_key(&model.name)).await? {
-            found.insert(model.name.clone(), stored.read()?);
+            found.insert(model.name.clone(), stored.to()?);
         }
     }
     Ok(found)
 }
 
 fn read<T: DeserializeOwned>(document: Option<&Json>) -> Result<Option<T>> {
-    document.map(Json::read).transpose()
+    document.map(Json::to).transpose()
 }
 
 /// Begins a run, or returns why not.

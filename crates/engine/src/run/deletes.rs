@@ -175,7 +175,7 @@ async fn strike(
     let needed = if approved { 1 } else { run.policy.strikes };
     if needed > 1 && unseen.missing > 0 {
         let stored = host.store().document(&host.key.strikes_key(&model)).await?;
-        let before: BTreeMap<Arc<str>, u32> = stored.map(|stored| stored.read()).transpose()?.unwrap_or_default();
+        let before: BTreeMap<Arc<str>, u32> = stored.map(|stored| stored.to()).transpose()?.unwrap_or_default();
         for id in &unseen.ids {
             let count = before.get(&**id).copied().unwrap_or(0) + 1;
             if count < needed {

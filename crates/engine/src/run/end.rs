@@ -156,7 +156,7 @@ async fn ending(
     status.current_run = None;
     status.last_run = Some(report.id);
     let settings: Option<SyncSettings> =
-        engine.store().document(&key.settings_key()).await?.map(|stored| stored.read()).transpose()?;
+        engine.store().document(&key.settings_key()).await?.map(|stored| stored.to()).transpose()?;
     next_due(engine, &mut status, settings.as_ref(), report, error, now);
     if begun.interrupted && settings.is_some() {
         // The engine stopped, not the run: it continues when the engine starts again.
@@ -283,7 +283,7 @@ impl Engine {
             return Ok(None);
         }
         let stored = self.store().document(&key.status_key()).await?;
-        let before: SyncStatus = stored.as_ref().map(Json::read).transpose()?.unwrap_or_default();
+        let before: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
         let mut status = before.clone();
         let now = self.parts().environment.now();
         tracing::warn!(target: "highwater::schedule", sync = %key, "the run could not begin: {error}");

@@ -9,7 +9,7 @@ use crate::mutants::mutant;
 /// The stored holder, for a batch to expect; fails while another holder has the lease.
 pub(crate) async fn free_or_busy(engine: &Engine, key: &SyncKey, now: Timestamp) -> Result<Option<Json>> {
     let stored = engine.parts().store.document(&key.holder_key()).await?;
-    if let Some(holder) = stored.as_ref().and_then(|stored| stored.read::<Holder>().ok())
+    if let Some(holder) = stored.as_ref().and_then(|stored| stored.to::<Holder>().ok())
         && engine.parts().is_kept_out_by(&holder, now)
         && !mutant!("live-lease-ignored")
     {

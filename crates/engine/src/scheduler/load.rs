@@ -28,7 +28,7 @@ impl Scheduler {
             (Walk::new(store, "sync/"), Walk::new(store, "status/"), Walk::new(store, "trigger/"));
         let mut gone: BTreeSet<SyncKey> = self.schedules.keys().cloned().collect();
         while let Some(document) = enabled.next().await? {
-            let settings: SyncSettings = document.value.read()?;
+            let settings: SyncSettings = document.value.to()?;
             let key = settings.key()?;
             gone.remove(&key);
             let (status, trigger) = (statuses.find(&key.path()).await?, triggers.find(&key.path()).await?);
@@ -54,7 +54,7 @@ impl Scheduler {
 
     /// Puts a sync into the schedule.
     fn place(&mut self, key: &SyncKey, settings: SyncSettings, status: Option<&Json>, triggered: bool) -> Result<()> {
-        let status: SyncStatus = status.map(Json::read).transpose()?.unwrap_or_default();
+        let status: SyncStatus = status.map(Json::to).transpose()?.unwrap_or_default();
         let now = self.now();
         if status.offline_since.is_some() {
             self.offline.insert(key.clone());
@@ -89,7 +89,7 @@ impl Scheduler {
             };
             let status = store.document(&key.status_key()).await?;
             let triggered = store.document(&key.trigger_key()).await?.is_some();
-            self.place(key, settings.read()?, status.as_ref(), triggered)
+            self.place(key, settings.to()?, status.as_ref(), triggered)
         };
         if let Err(error) = outcome.await {
             tracing::warn!(target: "highwater::schedule", sync = %key, "{error}");
@@ -105,7 +105,7 @@ impl Scheduler {
         for (key, paused) in keys {
             self.reload(&key).await;
             let status = self.engine.store().document(&key.status_key()).await;
-            let status = status.and_then(|status| status.map(|stored| stored.read::<SyncStatus>()).transpose());
+            let status = status.and_then(|status| status.map(|stored| stored.to::<SyncStatus>()).transpose());
             let failed = status.is_ok_and(|status| status.is_some_and(|status| status.lacks_sign_in()));
             if failed && !paused && !self.running.contains(&key) {
                 let now = self.now();
@@ -123,7 +123,7 @@ impl Scheduler {
 
     async fn changes(&self) -> Result<Changes> {
         let stored = self.engine.store().document(CHANGES_KEY).await?;
-        Ok(stored.map(|stored| stored.read()).transpose()?.unwrap_or_default())
+        Ok(stored.map(|stored| stored.to()).transpose()?.unwrap_or_default())
     }
 
     /// What other engines and processes changed since the last check: one small document.

@@ -75,7 +75,7 @@ pub(crate) async fn note_change<'k>(
     batch: &mut WriteBatch,
 ) -> Result<()> {
     let stored = engine.store().document(CHANGES_KEY).await?;
-    let mut changes: Changes = stored.as_ref().map(Json::read).transpose()?.unwrap_or_default();
+    let mut changes: Changes = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
     for key in keys {
         changes.count += 1;
         let path = key.path();
@@ -110,9 +110,9 @@ impl<'k> Draft<'k> {
         batch.expect_document(place, connection.as_ref());
         batch.expect_document(key.settings_key(), settings.as_ref());
         batch.expect_document(key.status_key(), status.as_ref());
-        let settings = settings.as_ref().map(Json::read).transpose()?;
-        let status = status.as_ref().map(Json::read).transpose()?.unwrap_or_default();
-        let connection: Option<ConnectionSettings> = connection.as_ref().map(Json::read).transpose()?;
+        let settings = settings.as_ref().map(Json::to).transpose()?;
+        let status = status.as_ref().map(Json::to).transpose()?.unwrap_or_default();
+        let connection: Option<ConnectionSettings> = connection.as_ref().map(Json::to).transpose()?;
         let connected = connection.is_some();
         let integration = connection.and_then(|connection| connection.integration);
         Ok(Draft { key, connected, integration, settings, status, news: None, batch })
@@ -172,7 +172,7 @@ impl Engine {
             let mut batch = WriteBatch::new();
             batch.expect_document(key.holder_key(), None).expect_document(key.status_key(), stored.as_ref());
             logs::put_run(&mut batch, key, &report, false)?;
-            let mut status: SyncStatus = stored.as_ref().map(Json::read).transpose()?.unwrap_or_default();
+            let mut status: SyncStatus = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
             if status.current_run == Some(run) {
                 (status.current_run, status.last_run) = (None, Some(run));
                 batch.put_document(key.status_key(), &status)?;

@@ -136,7 +136,7 @@ impl Outbox {
     /// [`ErrorKind::NotFound`] for an unknown destination, and those of the store.
     pub async fn destination(&self, id: &str) -> Result<Destination> {
         match self.parts.store.document(&destination_key(id)).await? {
-            Some(document) => document.read(),
+            Some(document) => document.to(),
             None => Err(secrets::unknown(id)),
         }
     }
@@ -174,7 +174,7 @@ impl Outbox {
     ) -> Result<Destination> {
         loop {
             let stored = self.parts.store.document(&destination_key(id)).await?.ok_or_else(|| secrets::unknown(id))?;
-            let before: Destination = stored.read()?;
+            let before: Destination = stored.to()?;
             let changed = Destination { id: id.to_owned(), ..change(before.clone()) };
             check(&before, &changed)?;
             let mut batch = WriteBatch::new();
@@ -238,7 +238,7 @@ impl Outbox {
     pub async fn replay(&self, destination: &str, id: &str) -> Result<()> {
         let document = self.parts.store.document(&dead_key(destination, id)).await?;
         let document = document.ok_or_else(|| unknown_letter(destination, id))?;
-        self.revive(destination, vec![document.read()?]).await
+        self.revive(destination, vec![document.to()?]).await
     }
 
     /// Queues every dead letter of a destination again, and returns how many there were.
@@ -290,7 +290,7 @@ impl Outbox {
     async fn rows(&self, prefix: &str, after: &str, limit: usize) -> Result<Vec<OutboxRow>> {
         let after = if after.is_empty() { String::new() } else { format!("{prefix}{after}") };
         let page = self.parts.store.documents(prefix, &after, limit).await?;
-        page.iter().map(|document| document.value.read()).collect()
+        page.iter().map(|document| document.value.to()).collect()
     }
 }
 

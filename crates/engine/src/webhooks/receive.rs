@@ -186,7 +186,7 @@ impl Engine {
         let (store, now) = (self.store().as_ref(), self.parts().environment.now());
         let (place, digest) = place_of(connection, id);
         let stored = store.document(&place).await?;
-        let mut seen: Seen = stored.as_ref().map(Json::read).transpose()?.unwrap_or_default();
+        let mut seen: Seen = stored.as_ref().map(Json::to).transpose()?.unwrap_or_default();
         let mut received = ReceivedWebhook::new(id);
         if seen.has(&digest, now) {
             received.duplicate = true;
@@ -238,7 +238,7 @@ impl Engine {
             let Some(last) = page.last() else { return Ok(found) };
             after.clone_from(&last.key);
             for document in page {
-                let sync: SyncSettings = document.value.read()?;
+                let sync: SyncSettings = document.value.to()?;
                 // A template that this program lacks cannot decide.
                 let Ok(template) = self.template(&sync.template) else { continue };
                 if sync.paused {

@@ -62,7 +62,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
     /// Adds what a batch did to a stream to the summary in a document; `from` is where the stream ended before.
     pub(super) fn add_to_summary(&mut self, key: &str, from: Cursor, commit: &StreamCommit) -> Result<()> {
         let mut summary = match self.write.get(Table::State, &keys::document(key))? {
-            Some(bytes) if !mutant!("summary-of-one-batch") => crate::json::from_slice(&bytes).map_err(|source| {
+            Some(bytes) if !mutant!("summary-of-one-batch") => serde_json::from_slice(&bytes).map_err(|source| {
                 Error::invalid("the document holds something other than a summary: choose another key")
                     .with("key", key)
                     .because(source)

@@ -134,7 +134,7 @@ impl<W: BackendWrite> Transaction<'_, W> {
         let prefix = keys::document(&self.quarantine_prefix(slot));
         let mut kept = KeptAside::new();
         self.write.range(Table::State, &prefix, &keys::behind(&prefix), &mut |key, value| {
-            let at_ms = crate::json::from_slice::<Stamp>(value).map_or(0, |stamp| stamp.at_ms);
+            let at_ms = serde_json::from_slice::<Stamp>(value).map_or(0, |stamp| stamp.at_ms);
             let key = key.get(prefix.len()..).unwrap_or_default();
             kept.insert((at_ms, kept.len() as u64), String::from_utf8_lossy(key).into_owned());
             Ok(ControlFlow::Continue(()))

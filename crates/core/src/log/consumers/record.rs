@@ -111,7 +111,7 @@ impl ConsumerRecord {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
-        crate::json::from_slice(bytes)
+        serde_json::from_slice(bytes)
             .map_err(|source| Error::corrupt("a stored consumer does not read").because(source))
     }
 

@@ -52,7 +52,7 @@ impl Host<'_> {
             let documents = kept_aside(self.store(), &self.key.stream(&model.name)).await?;
             let mut of_model = BTreeMap::new();
             for document in documents {
-                of_model.insert(document.key, document.value.read()?);
+                of_model.insert(document.key, document.value.to()?);
             }
             if !of_model.is_empty() {
                 kept.insert(model.name.clone(), of_model);

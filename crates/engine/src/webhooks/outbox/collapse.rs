@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 
-use highwater_core::{Cursor, Document, Environment, ErrorKind, Result, Store, WriteBatch, json};
+use highwater_core::{Cursor, Document, Environment, ErrorKind, Result, Store, WriteBatch};
 
 use super::auth::{AuthBody, AuthKey};
 use super::news::{Body, Ids};
@@ -63,18 +63,18 @@ async fn collapse(
         let Some(last) = page.last() else { break };
         after.clone_from(&last.key);
         for document in page {
-            let row: OutboxRow = document.value.read()?;
+            let row: OutboxRow = document.value.to()?;
             rows += 1;
-            if let Ok(body) = json::from_slice::<Body>(row.body.as_bytes()) {
+            if let Ok(body) = serde_json::from_str::<Body>(&row.body) {
                 groups.entry(group(&body)).or_default().push((document, row, body));
-            } else if let Ok(body) = json::from_slice::<AuthBody>(row.body.as_bytes()) {
+            } else if let Ok(body) = serde_json::from_str::<AuthBody>(&row.body) {
                 let key = body.key();
                 outdated.extend(if mutant!("old-health-stays") && latest.contains_key(&key) {
                     Some(document)
                 } else {
                     latest.insert(key, document)
                 });
-            } else if json::from_slice::<ActionBody>(row.body.as_bytes()).is_ok() {
+            } else if serde_json::from_str::<ActionBody>(&row.body).is_ok() {
                 // An outcome is kept for a day, so that news of many actions is soon about nothing.
                 ended.push_back(document);
                 if ended.len() > destination.max_rows {

@@ -15,7 +15,7 @@ pub(super) async fn destinations(store: &dyn Store) -> Result<Vec<Destination>> 
         let Some(last) = page.last() else { return Ok(found) };
         after.clone_from(&last.key);
         for document in &page {
-            found.push(document.value.read()?);
+            found.push(document.value.to()?);
         }
     }
 }

@@ -36,7 +36,7 @@ async fn tell_all(store: &dyn Store, environment: &dyn Environment, prefix: &str
 }
 
 async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &Document) -> Result<()> {
-    let draft: Draft = document.value.read()?;
+    let draft: Draft = document.value.to()?;
     let mut tries = 0;
     loop {
         let mut batch = WriteBatch::new();
@@ -49,7 +49,7 @@ async fn tell_one(store: &dyn Store, environment: &dyn Environment, document: &D
             // Already reported with another draft: later changes are in a new summary.
             let Some(stored) = store.document(key).await? else { continue };
             batch.expect_document(&**key, Some(&stored)).remove_document(&**key);
-            accounts.insert(model.clone(), stored.read::<ChangeSummary>()?);
+            accounts.insert(model.clone(), stored.to::<ChangeSummary>()?);
         }
         if draft.mode == RunMode::Webhook {
             count(store, &draft, &accounts, &mut batch).await?;

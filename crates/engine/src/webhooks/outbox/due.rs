@@ -31,7 +31,7 @@ impl Outbox {
         let next = self.next_row(destination).await?;
         let place = rest_key(&destination.id);
         let Some(stored) = self.parts.store.document(&place).await?.filter(|_| next.is_some()) else { return Ok(next) };
-        let mut rest: Rest = stored.read()?;
+        let mut rest: Rest = stored.to()?;
         if rest.draw_in(self.parts.environment.now()) {
             let mut batch = WriteBatch::new();
             batch.expect_document(&*place, Some(&stored)).put_document(&*place, &rest)?;
@@ -52,7 +52,7 @@ impl Outbox {
             let now = self.parts.environment.now();
             let mut drawn = WriteBatch::new();
             for document in &page {
-                let mut row: OutboxRow = document.value.read()?;
+                let mut row: OutboxRow = document.value.to()?;
                 if row.draw_in(now) {
                     let place = &*document.key;
                     drawn.expect_document(place, Some(&document.value)).put_document(place, &row)?;

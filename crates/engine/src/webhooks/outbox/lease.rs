@@ -69,7 +69,7 @@ impl Lease {
         let found = store.document(KEY).await?;
         // After the read: a lease that begins during the read is not from the future.
         let now = environment.now();
-        if let Some(held) = found.as_ref().and_then(|found| found.read::<Held>().ok())
+        if let Some(held) = found.as_ref().and_then(|found| found.to::<Held>().ok())
             && held.keeps_out(store, now)
         {
             return Ok(Bid::HeldUntil(held.until));

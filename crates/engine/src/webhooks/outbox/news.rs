@@ -51,7 +51,7 @@ pub(super) async fn add_rows(
 /// The key of the connection's integration; the provider for a connection without one, and for one that was removed.
 async fn integration_of(store: &dyn Store, draft: &Draft) -> Result<String> {
     let connection = store.document(&connection_key(&draft.connection)).await?;
-    let connection: Option<ConnectionSettings> = connection.as_ref().map(Json::read).transpose()?;
+    let connection: Option<ConnectionSettings> = connection.as_ref().map(Json::to).transpose()?;
     let of_connection = connection.and_then(|connection| connection.integration);
     Ok(of_connection.unwrap_or_else(|| draft.names().0.to_owned()))
 }
