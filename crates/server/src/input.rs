@@ -5,9 +5,11 @@
 
 mod body;
 mod headers;
+mod object;
 mod query;
 pub(crate) mod value;
 
 pub(crate) use body::{read_bytes, read_json};
 pub(crate) use headers::Headers;
+pub(crate) use object::Object;
 pub(crate) use query::Query;

@@ -98,3 +98,25 @@ async fn every_parameter_of_every_route_is_refused_where_it_is_wrong() {
     println!("{} routes: {counts:?}", operations.len());
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), counts.values().sum::<usize>(), faults.join("\n"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_array_is_never_taken_for_an_object() {
+    let (engine, _api) = crm::crm().await;
+    let running = start_with(engine, |server| server).await;
+    let document: Value = serde_json::from_str(highwater_server::openapi()).unwrap();
+    let (mut count, mut faults) = (0, Vec::new());
+    for operation in &operations(&document) {
+        for request in operation.arrays_for_objects() {
+            count += 1;
+            let answer = send(&running, &request).await;
+            let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            if answer.status != 400 || said["error"]["code"] != "invalid_body" {
+                let body = String::from_utf8_lossy(request.body.as_deref().unwrap_or_default()).into_owned();
+                faults.push(format!("{} {} {body}: {} {said}", operation.method, operation.path, answer.status));
+            }
+        }
+    }
+    println!("{count} bodies");
+    assert!(count > 100, "{count}");
+    assert!(faults.is_empty(), "{} of {count}:\n{}", faults.len(), faults.join("\n"));
+}

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use super::Object;
 use crate::error::{ApiError, Place};
 
 /// Reads a whole body of at most `most` bytes that arrives within `time`.
@@ -38,7 +39,7 @@ pub(crate) async fn read_bytes(body: Body, most: usize, time: Duration) -> Resul
     })
 }
 
-/// Reads a body of JSON as `T`. Members that `T` does not know are refused if it says so (`deny_unknown_fields`).
+/// Reads a body as `T`, which is a JSON object. Members that `T` does not know are refused if it says so (`deny_unknown_fields`).
 pub(crate) fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, ApiError> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -46,12 +47,8 @@ pub(crate) fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) 
         let message = "the body must be JSON: send it with the header Content-Type: application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_content_type", message));
     }
-    // An array would be read as an object's members in their order.
-    if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err(ApiError::bad("invalid_body", "the body was refused: send an object, not an array"));
-    }
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
         match inner.classify() {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::about::schema;
 use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place};
-use crate::input::value;
+use crate::input::{Object, value};
 
 /// The longest name of a sync, an action or a variant, in bytes.
 pub(crate) const MAX_SYNC: usize = 255;
@@ -25,7 +25,7 @@ pub(crate) fn text(name: &str, given: &str, most: usize) -> Result<String, ApiEr
 #[serde(untagged, expecting = "a sync is its name, or an object of name and variant")]
 pub(crate) enum SyncName {
     Text(String),
-    Parts(SyncParts),
+    Parts(Object<SyncParts>),
 }
 
 #[derive(Debug, Deserialize)]

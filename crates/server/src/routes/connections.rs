@@ -19,7 +19,7 @@ use super::common::{SWITCH, provider_of};
 use crate::about::{About, param, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::error::ApiError;
-use crate::input::value;
+use crate::input::{Object, value};
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
 use notes::{EndUserBody, Tags};
@@ -111,7 +111,7 @@ async fn existing(call: &Call, key: &str, id: &str) -> Result<highwater_engine::
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Patch {
-    end_user: Option<EndUserBody>,
+    end_user: Option<Object<EndUserBody>>,
     tags: Option<Tags>,
     webhook_url_override: Option<String>,
 }
@@ -120,7 +120,7 @@ async fn patch(mut call: Call) -> Answer {
     let (key, id) = named(&call)?;
     let body: Patch = call.json().await?;
     notes::refuse_webhook_url(body.webhook_url_override.as_deref())?;
-    let user = body.end_user.as_ref().map(EndUserBody::read).transpose()?;
+    let user = body.end_user.as_deref().map(EndUserBody::read).transpose()?;
     let own = body.tags.as_ref().map(notes::read_tags).transpose()?;
     let settings = existing(&call, &key, &id).await?;
     let new_tags = (user.is_some() || own.is_some()).then(|| {

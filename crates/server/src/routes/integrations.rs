@@ -18,7 +18,7 @@ use super::common::{iso, text};
 use crate::about::{About, param, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place, shown_facts};
-use crate::input::value;
+use crate::input::{Object, value};
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
 
@@ -133,7 +133,7 @@ struct Create {
     provider: String,
     unique_key: String,
     display_name: Option<String>,
-    credentials: Option<CredentialsBody>,
+    credentials: Option<Object<CredentialsBody>>,
     #[allow(dead_code)] // read to be accepted
     forward_webhooks: Option<bool>,
     integration_config: Option<BTreeMap<String, String>>,
@@ -145,7 +145,7 @@ struct Create {
 struct Patch {
     unique_key: Option<String>,
     display_name: Option<String>,
-    credentials: Option<CredentialsBody>,
+    credentials: Option<Object<CredentialsBody>>,
     #[allow(dead_code)] // read to be accepted
     forward_webhooks: Option<bool>,
     integration_config: Option<BTreeMap<String, String>>,
@@ -222,7 +222,7 @@ async fn create(mut call: Call) -> Answer {
     let mut settings = IntegrationSettings::new(&key, &provider);
     settings.display_name = display_name(body.display_name.as_ref())?;
     settings.config = settings_of(body.integration_config.as_ref(), body.custom.as_ref())?;
-    let application = body.credentials.as_ref().map(CredentialsBody::read).transpose()?;
+    let application = body.credentials.as_deref().map(CredentialsBody::read).transpose()?;
     if let Some(application) = &application {
         settings.client_id = Some(application.client_id.clone());
         settings.scopes = application.scopes.clone().unwrap_or_default();
@@ -268,7 +268,7 @@ async fn patch(mut call: Call) -> Answer {
     }
     let name = display_name(body.display_name.as_ref())?;
     let config = settings_of(body.integration_config.as_ref(), body.custom.as_ref())?;
-    let application = body.credentials.as_ref().map(CredentialsBody::read).transpose()?;
+    let application = body.credentials.as_deref().map(CredentialsBody::read).transpose()?;
     let changed = integration.update(|mut settings| {
         if let Some(name) = &name {
             settings.display_name = Some(name.clone());

@@ -17,6 +17,7 @@ use crate::call::{Call, MAX_NAME};
 use crate::connect::{ChangeRule, Purpose};
 use crate::dashboard::base;
 use crate::error::{ApiError, Place};
+use crate::input::Object;
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
 use crate::serve::scheme;
@@ -65,13 +66,13 @@ fn about(summary: &'static str, own: Vec<(&'static str, Value)>, example: Value)
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    end_user: Option<EndUserBody>,
-    organization: Option<Organization>,
+    end_user: Option<Object<EndUserBody>>,
+    organization: Option<Object<Organization>>,
     tags: Option<Tags>,
     #[serde(default)]
     allowed_integrations: Vec<String>,
     #[serde(default)]
-    integrations_config_defaults: BTreeMap<String, Defaults>,
+    integrations_config_defaults: BTreeMap<String, Object<Defaults>>,
 }
 
 #[derive(Deserialize)]
@@ -80,11 +81,11 @@ struct ReconnectBody {
     connection_id: String,
     integration_id: String,
     account_change: Option<String>,
-    end_user: Option<EndUserBody>,
-    organization: Option<Organization>,
+    end_user: Option<Object<EndUserBody>>,
+    organization: Option<Object<Organization>>,
     tags: Option<Tags>,
     #[serde(default)]
-    integrations_config_defaults: BTreeMap<String, Defaults>,
+    integrations_config_defaults: BTreeMap<String, Object<Defaults>>,
 }
 
 #[derive(Deserialize)]
@@ -104,8 +105,8 @@ struct Defaults {
 async fn create(mut call: Call) -> Answer {
     let body: Body = call.json().await?;
     let mut purpose = purpose(
-        body.end_user.as_ref(),
-        body.organization.as_ref(),
+        body.end_user.as_deref(),
+        body.organization.as_deref(),
         body.tags.as_ref(),
         &body.integrations_config_defaults,
     )?;
@@ -127,8 +128,8 @@ async fn create(mut call: Call) -> Answer {
 async fn reconnect(mut call: Call) -> Answer {
     let body: ReconnectBody = call.json().await?;
     let mut purpose = purpose(
-        body.end_user.as_ref(),
-        body.organization.as_ref(),
+        body.end_user.as_deref(),
+        body.organization.as_deref(),
         body.tags.as_ref(),
         &body.integrations_config_defaults,
     )?;
@@ -157,7 +158,7 @@ fn purpose(
     user: Option<&EndUserBody>,
     organization: Option<&Organization>,
     tags: Option<&Tags>,
-    defaults: &BTreeMap<String, Defaults>,
+    defaults: &BTreeMap<String, Object<Defaults>>,
 ) -> Result<Purpose, ApiError> {
     let mut purpose = Purpose::default();
     if let Some(user) = user.map(EndUserBody::read).transpose()? {

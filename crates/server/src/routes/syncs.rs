@@ -20,7 +20,7 @@ use super::common::{
 use crate::about::{About, param, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place};
-use crate::input::value;
+use crate::input::{Object, value};
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
 
@@ -91,7 +91,7 @@ struct Trigger {
     syncs: Vec<SyncName>,
     provider_config_key: Option<String>,
     connection_id: Option<String>,
-    opts: Option<TriggerOptions>,
+    opts: Option<Object<TriggerOptions>>,
     sync_mode: Option<SyncMode>,
     full_resync: Option<bool>,
 }

@@ -240,6 +240,79 @@ impl Operation {
         }
     }
 
+    /// Bodies that have an array where the schema has an object, everywhere but at the top. Values of an array are those of the members
+    /// in any order, of which one would be taken for the object.
+    pub(crate) fn arrays_for_objects(&self) -> Vec<Request> {
+        let Some(schema) = self.about["requestBody"]["content"]["application/json"].get("schema") else {
+            return Vec::new();
+        };
+        let members = self.resolved(schema)["properties"].as_object().cloned().unwrap_or_default();
+        let example = self.about["requestBody"]["content"]["application/json"]["example"].clone();
+        let mut requests = Vec::new();
+        for (name, schema) in &members {
+            for wrong in self.with_an_array(schema) {
+                let mut body = example.as_object().cloned().unwrap_or_default();
+                body.insert(name.clone(), wrong);
+                let body = Value::Object(body).to_string().into_bytes();
+                requests.push(self.request(self.sound_query().as_deref(), Some(body)));
+            }
+        }
+        requests
+    }
+
+    /// Values of a schema in each of which one object is an array.
+    fn with_an_array(&self, schema: &Value) -> Vec<Value> {
+        let schema = self.resolved(schema);
+        if let Some(ways) = schema["anyOf"].as_array().or(schema["oneOf"].as_array()) {
+            return ways.iter().flat_map(|way| self.with_an_array(way)).collect();
+        }
+        if schema["type"] == "array" {
+            return self.with_an_array(&schema["items"]).into_iter().map(|wrong| json!([wrong])).collect();
+        }
+        if schema["type"] != "object" {
+            return Vec::new();
+        }
+        let mut members = schema["properties"].as_object().cloned().unwrap_or_default();
+        if schema["additionalProperties"].is_object() {
+            members.insert("demo-crm".to_owned(), schema["additionalProperties"].clone());
+        }
+        let samples: Vec<Value> = members.values().map(|member| self.sample(member)).collect();
+        let mut wrong = vec![json!([]), Value::Array(vec![Value::Null; members.len()])];
+        wrong.extend(orders(&samples).into_iter().map(Value::Array));
+        for (name, member) in &members {
+            for inner in self.with_an_array(member) {
+                let mut object = self.sample(&schema);
+                object[name] = inner;
+                wrong.push(object);
+            }
+        }
+        wrong
+    }
+
+    /// A value that a schema accepts.
+    fn sample(&self, schema: &Value) -> Value {
+        let schema = self.resolved(schema);
+        let first = |ways: &Value| ways.get(0).cloned();
+        if let Some(way) = first(&schema["anyOf"]).or_else(|| first(&schema["oneOf"])) {
+            return self.sample(&way);
+        }
+        if let Some(value) = schema.get("const").cloned().or_else(|| first(&schema["enum"])) {
+            return value;
+        }
+        match schema["type"].as_str() {
+            Some("object") => {
+                let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                required.map(|name| (name.to_owned(), self.sample(&schema["properties"][name]))).collect()
+            }
+            Some("array") => json!([self.sample(&schema["items"])]),
+            Some("integer") => json!(1),
+            Some("boolean") => json!(true),
+            Some("string") if schema["format"] == "date-time" => json!("2026-11-30T12:00:00Z"),
+            Some("string") => json!("ann@example.com"),
+            _ => Value::Null,
+        }
+    }
+
     /// A schema itself: what a reference leads to, and without the null that it may have instead.
     fn resolved(&self, schema: &Value) -> Value {
         let schema = match schema["anyOf"].as_array().map(Vec::as_slice) {
@@ -283,6 +356,19 @@ impl Operation {
             .collect();
         (!pairs.is_empty()).then(|| pairs.join("&"))
     }
+}
+
+/// All orders of at most four values, or one of more.
+fn orders(values: &[Value]) -> Vec<Vec<Value>> {
+    if values.is_empty() || values.len() > 4 {
+        return vec![values.to_vec()];
+    }
+    let with_first = |first: usize| {
+        let others: Vec<Value> =
+            values.iter().enumerate().filter(|(n, _)| *n != first).map(|(_, v)| v.clone()).collect();
+        orders(&others).into_iter().map(move |rest| [&values[first..=first], &rest].concat()).collect::<Vec<_>>()
+    };
+    (0..values.len()).flat_map(with_first).collect()
 }
 
 /// A path with names of things that there are, where the tests' API has them.

@@ -16,7 +16,7 @@ use super::view;
 use crate::about::{About, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place};
-use crate::input::value;
+use crate::input::{Object, value};
 use crate::route::Answer;
 use crate::routes::common::{connection_id, integration_key, provider_of, text};
 
@@ -31,8 +31,8 @@ struct Body {
     metadata: Option<Map<String, Value>>,
     connection_config: Option<Map<String, Value>>,
     webhook_url_override: Option<String>,
-    credentials: CredentialsBody,
-    end_user: Option<EndUserBody>,
+    credentials: Object<CredentialsBody>,
+    end_user: Option<Object<EndUserBody>>,
     tags: Option<Tags>,
 }
 
@@ -44,7 +44,7 @@ enum CredentialsBody {
         access_token: String,
         refresh_token: Option<String>,
         expires_at: Option<String>,
-        config_override: Option<Application>,
+        config_override: Option<Object<Application>>,
     },
     #[serde(rename = "OAUTH2_CC")]
     ClientCredentials { token: Option<String>, client_id: String, client_secret: String, expires_at: Option<String> },
@@ -119,7 +119,7 @@ pub(super) async fn import(mut call: Call) -> Answer {
     } else {
         ConnectionSettings::new(&id, provider)
     };
-    let (user, own) = (body.end_user.as_ref(), body.tags.as_ref());
+    let (user, own) = (body.end_user.as_deref(), body.tags.as_ref());
     if let Some(user) = user.map(EndUserBody::read).transpose()? {
         settings = settings.end_user(user.end_user);
         settings.tags = user.tags;
