@@ -10,12 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use highwater_core::{ErrorKind, Inline, MemoryBackend, NetAction, Result, Store, StoreExt, StoreOptions, StreamKey};
+use highwater_engine::integrations::DeleteMode;
 use highwater_engine::logs::LogFilter;
 use highwater_engine::runs::RunMode;
 use highwater_engine::webhooks::{Destination, Outbox, ReceivedWebhook};
 use highwater_engine::{
-    ConnectionSettings, Credentials, DisableMode, Engine, IntegrationSettings, RunOptions, RunState, Secret,
-    SyncOptions,
+    ConnectionSettings, Credentials, DisableMode, DisconnectMode, Engine, IntegrationSettings, RunOptions, RunState,
+    Secret, SyncOptions,
 };
 use highwater_template::http::Transport;
 use highwater_template::records::text_at;
@@ -447,4 +448,49 @@ async fn incoming_events_of_two_processes_are_both_told() {
     go_on.notify_one();
     assert_eq!(late.await.unwrap().changes[0].progress.counts.added, 1);
     assert_eq!((world.texts().await.len(), told(&outbox).await), (2, 2));
+}
+
+#[tokio::test]
+async fn incoming_events_of_an_integration_are_verified_and_forwarded_once() {
+    let world = World::new(ModelInfo::new("Note", "a note")).await;
+    let engine = &world.engine;
+    for key in ["mine", "theirs"] {
+        let made = engine.create_integration(IntegrationSettings::new(key, "notes")).await.unwrap();
+        made.use_webhook_secret(Secret::new("secret of both"));
+        engine.connect(ConnectionSettings::of_integration(format!("of-{key}"), key)).await.unwrap();
+        made.enable("notes", SyncOptions::default()).await.unwrap();
+    }
+    let outbox = Outbox::new(engine);
+    outbox.add(Destination::new("asks", "https://crm.example/").on_forward(true)).await.unwrap();
+    let mine = engine.integration("mine").unwrap();
+    let body = json!({"note": note("a", "one", 1)}).to_string();
+    let signed = |secret: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+        mac.update(body.as_bytes());
+        let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+        [("X-Hub-Signature-256", signature), ("X-GitHub-Delivery", "d1".to_owned()), ("X-Event", "saved".to_owned())]
+    };
+    let (right, wrong) = (signed("secret of both"), signed("guess"));
+    let saved = async |connection: &str| {
+        let stream = StreamKey::new(connection, "Note");
+        world.store.records(&stream).page().await.unwrap().changes.len()
+    };
+    let forged = mine.receive_for("of-mine", &wrong, body.as_bytes()).await;
+    assert_eq!(forged.unwrap_err().kind(), ErrorKind::Unauthorized);
+    let elsewhere = mine.receive_for("of-theirs", &right, body.as_bytes()).await;
+    assert_eq!(elsewhere.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!((saved("of-mine").await, saved("of-theirs").await), (0, 0));
+    assert!(outbox.waiting("asks", "", 10).await.unwrap().is_empty());
+    // The provider does not say which connection an event is for.
+    let untold = mine.receive(&right, body.as_bytes()).await.unwrap();
+    assert_eq!((untold.connections.len(), untold.forwarded, saved("of-mine").await), (0, 1, 0));
+    for (forwarded, duplicate) in [(1, false), (0, true)] {
+        let taken = mine.receive_for("of-mine", &right, body.as_bytes()).await.unwrap();
+        assert_eq!((taken.forwarded, taken.connections["of-mine"].duplicate), (forwarded, duplicate));
+    }
+    assert_eq!((saved("of-mine").await, saved("of-theirs").await), (1, 0));
+    // A deleted integration leaves no ids behind.
+    let options = DisconnectMode::ClearRecords;
+    mine.delete(DeleteMode::disconnect(options)).await.unwrap();
+    assert!(world.store.documents("forwarded/", "", 10).await.unwrap().is_empty());
 }

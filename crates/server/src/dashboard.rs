@@ -37,8 +37,8 @@ use crate::routes::backup;
 use crate::server::Server;
 use crate::state::State;
 use sessions::Sessions;
-pub(crate) use visit::base;
 use visit::{Answer, Visit};
+pub(crate) use visit::{base, encoded};
 
 /// What the pages share.
 pub(crate) struct Dashboard {

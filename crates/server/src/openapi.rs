@@ -180,7 +180,12 @@ fn responses(route: &Route) -> Value {
         if !links.is_empty() {
             shown["links"] = links.into();
         }
-        responses.insert(answer.status.to_string(), shown);
+        // Some statuses have bodies of several types.
+        let known: Option<&mut Value> = responses.get_mut(&answer.status.to_string());
+        match known.and_then(|known| known["content"].as_object_mut()) {
+            Some(kinds) => kinds.extend(shown["content"].as_object().cloned().unwrap_or_default()),
+            None => drop(responses.insert(answer.status.to_string(), shown)),
+        }
     }
     if about.foreign_answers {
         let any = json!({ "description": "The answer of the provider, or an error of this server.", "content": { "*/*": { "schema": {} } } });

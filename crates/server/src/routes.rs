@@ -41,6 +41,7 @@ mod connections;
 mod consumers;
 mod functions;
 mod health;
+pub(crate) mod incoming;
 mod integrations;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -77,6 +78,7 @@ pub(crate) fn all() -> Vec<Route> {
         runs::routes(),
         approvals::routes(),
         webhooks::routes(),
+        incoming::routes(),
         store::routes(),
         backup::routes(),
         #[cfg(feature = "metrics")]

@@ -82,7 +82,7 @@ impl State {
         let now = self.elapsed();
         let Some(key) = key else {
             // Counted together, so that guesses cost no memory, and never against a key that exists.
-            self.rate.take(STRANGERS, now)?;
+            self.admit_stranger()?;
             return Err(unknown_key());
         };
         self.rate.take(&key.id, now)?;
@@ -91,6 +91,11 @@ impl State {
             return Err(ApiError::new(axum::http::StatusCode::FORBIDDEN, "forbidden", message));
         }
         Ok(key)
+    }
+
+    /// Counts a request of somebody who could not say who it is. They share one bucket.
+    pub(crate) fn admit_stranger(&self) -> Result<(), ApiError> {
+        self.rate.take(STRANGERS, self.elapsed())
     }
 
     /// The time since some moment, by a clock that never goes back where there is one.

@@ -10,7 +10,7 @@ use super::info::{ConfigKey, TemplateInfo, fill_in};
 use super::limits::RateLimits;
 use super::paging::Lists;
 use super::verification::Verification;
-use super::webhooks::WebhookScheme;
+use super::webhooks::{WebhookRecipient, WebhookScheme};
 use highwater_core::Result;
 
 /// The description of an API: what its templates and actions have in common.
@@ -44,6 +44,9 @@ pub struct Provider {
     pub docs: String,
     /// How the API signs webhooks, if its templates take them.
     pub webhooks: Option<WebhookScheme>,
+    /// How a webhook tells for which connection it is.
+    #[serde(skip_serializing_if = "WebhookRecipient::is_address")]
+    pub webhook_recipient: WebhookRecipient,
     /// Texts that say that the access token has expired, beside a 401.
     #[serde(rename = "token_ends", skip_serializing_if = "Vec::is_empty")]
     pub expired_token_texts: Vec<ExpiredTokenText>,
@@ -70,6 +73,7 @@ impl Provider {
             limits: RateLimits::default(),
             docs: String::new(),
             webhooks: None,
+            webhook_recipient: WebhookRecipient::default(),
             expired_token_texts: Vec::new(),
             config: Vec::new(),
             lists: None,
@@ -111,6 +115,13 @@ impl Provider {
     #[must_use]
     pub fn webhooks(mut self, scheme: WebhookScheme) -> Self {
         self.webhooks = Some(scheme);
+        self
+    }
+
+    /// Sets how a webhook tells for which connection it is. Without it, the address of the webhook names the connection.
+    #[must_use]
+    pub fn webhook_recipient(mut self, recipient: WebhookRecipient) -> Self {
+        self.webhook_recipient = recipient;
         self
     }
 

@@ -27,6 +27,28 @@ pub enum WebhookScheme {
     Standard,
 }
 
+/// How an event that comes to the address of an integration tells for which of its connections it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WebhookRecipient {
+    /// It does not: the address names the connection.
+    #[default]
+    Address,
+    /// The templates compare it with the settings of a connection, such as a repository, and ignore what is for others.
+    Settings,
+    /// It names the account at this JSON pointer. That text is the first part of the account's id
+    /// ([`Account::id`](super::Account::id)).
+    Account(String),
+}
+
+impl WebhookRecipient {
+    /// Returns whether the address names the connection.
+    pub fn is_address(&self) -> bool {
+        *self == WebhookRecipient::Address
+    }
+}
+
 /// An event of a provider whose signature was verified.
 ///
 /// ```

@@ -20,7 +20,7 @@ use highwater_core::Result;
 use highwater_template::auth::{AuthKind, CredentialUse, DesktopSignIn, OAuth2};
 use highwater_template::http::escape;
 use highwater_template::limits::RateLimits;
-use highwater_template::webhooks::WebhookScheme;
+use highwater_template::webhooks::{WebhookRecipient, WebhookScheme};
 use highwater_template::{ConfigKey, Provider, SyncContext, TemplateInfo, Verification};
 
 /// Records in a page: the most that GitHub returns.
@@ -60,6 +60,7 @@ pub fn provider() -> Provider {
         .limits(RateLimits::new().status_with_text(403, "secondary rate limit").first_backoff(Duration::from_secs(60)))
         .docs("https://docs.github.com/en/rest")
         .webhooks(WebhookScheme::GitHub)
+        .webhook_recipient(WebhookRecipient::Settings)
 }
 
 fn owner() -> ConfigKey {

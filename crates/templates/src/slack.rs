@@ -12,7 +12,7 @@ use highwater_template::actions::{ActionContext, ActionInfo};
 use highwater_template::auth::{AuthKind, DesktopSignIn, OAuth2};
 use highwater_template::limits::RateLimits;
 use highwater_template::paging::RequestField;
-use highwater_template::webhooks::WebhookScheme;
+use highwater_template::webhooks::{WebhookRecipient, WebhookScheme};
 use highwater_template::{HttpRequest, HttpResponse, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -62,6 +62,7 @@ pub fn provider() -> Provider {
         .expired_token_text("/error", "token_expired")
         .docs("https://docs.slack.dev/apis/web-api")
         .webhooks(WebhookScheme::Slack)
+        .webhook_recipient(WebhookRecipient::Account("/team_id".into()))
 }
 
 fn whole_list<T: HasSchema>(name: &str, model_name: &str, description: &str, scope: &str) -> TemplateInfo {

@@ -9,7 +9,7 @@ use highwater_core::Result;
 use highwater_template::actions::{ActionContext, ActionInfo};
 use highwater_template::auth::AuthKind;
 use highwater_template::records::{text_at, value_at};
-use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookScheme};
+use highwater_template::webhooks::{WebhookEvent, WebhookReaction, WebhookRecipient, WebhookScheme};
 use highwater_template::{HttpRequest, Pages, Paging, Provider, SyncContext, TemplateInfo, Verification};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -62,6 +62,7 @@ pub fn provider() -> Provider {
         .header("stripe-version", VERSION)
         .docs("https://docs.stripe.com/api")
         .webhooks(WebhookScheme::Stripe)
+        .webhook_recipient(WebhookRecipient::Account("/account".into()))
 }
 
 fn describe<T: HasSchema>(name: &str, model_name: &str, description: &str) -> TemplateInfo {

@@ -7,6 +7,7 @@ use super::Engine;
 use crate::control::DisableMode;
 use crate::documents::{ConnectionSettings, IntegrationSettings, SyncOptions};
 use crate::integrations::{DeleteMode, DeleteReport, Endpoint};
+use crate::webhooks::ReceivedEvent;
 
 impl Engine {
     /// See [`Engine::create_integration`](crate::Engine::create_integration).
@@ -67,6 +68,29 @@ impl IntegrationHandle {
     /// Those of the method it calls.
     pub fn connections(&self) -> Result<Vec<ConnectionSettings>> {
         self.engine.wait(self.inner.connections())
+    }
+
+    /// See [`IntegrationHandle::receive`](crate::IntegrationHandle::receive).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn receive<N: AsRef<str>, V: AsRef<str>>(&self, headers: &[(N, V)], body: &[u8]) -> Result<ReceivedEvent> {
+        self.engine.wait(self.inner.receive(headers, body))
+    }
+
+    /// See [`IntegrationHandle::receive_for`](crate::IntegrationHandle::receive_for).
+    ///
+    /// # Errors
+    ///
+    /// Those of the method it calls.
+    pub fn receive_for<N: AsRef<str>, V: AsRef<str>>(
+        &self,
+        connection: &str,
+        headers: &[(N, V)],
+        body: &[u8],
+    ) -> Result<ReceivedEvent> {
+        self.engine.wait(self.inner.receive_for(connection, headers, body))
     }
 
     /// See [`IntegrationHandle::endpoints`](crate::IntegrationHandle::endpoints).

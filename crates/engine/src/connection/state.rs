@@ -282,7 +282,7 @@ impl Engine {
         Ok(ConnectionPage { connections, next: None })
     }
 
-    pub(super) async fn health_of(&self, connection: &str) -> Result<StoredHealth> {
+    pub(crate) async fn health_of(&self, connection: &str) -> Result<StoredHealth> {
         let stored = self.store().document(&health_key(connection)).await?;
         Ok(stored.as_ref().map(Json::to).transpose()?.unwrap_or_default())
     }

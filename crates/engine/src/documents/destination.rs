@@ -67,11 +67,15 @@ pub struct Destination {
     /// Whether to send that a queued action has ended. Defaults to `true`.
     #[serde(default = "yes")]
     pub on_action: bool,
+    /// Whether to forward the webhooks of providers that integrations [receive](crate::IntegrationHandle::receive), with what the
+    /// provider sent. Off by default.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub on_forward: bool,
     /// Whether the URL may resolve to an address that is not globally routable.
     #[serde(default)]
     pub allow_private: bool,
     /// Beyond this many waiting deliveries, those about the same stream are collapsed into one, and of those about a connection's
-    /// health the latest of each operation stays, and of those about queued actions the newest ones; the same applies to dead letters.
+    /// health the latest of each operation stays, and of those about queued actions and forwarded webhooks the newest ones; the same applies to dead letters.
     /// Defaults to 1,000.
     #[serde(default = "most")]
     pub max_rows: usize,
@@ -85,6 +89,10 @@ pub struct Destination {
 
 fn yes() -> bool {
     true
+}
+
+fn is_off(switch: &bool) -> bool {
+    !switch
 }
 
 fn most() -> usize {
@@ -103,6 +111,7 @@ impl Destination {
             on_error: true,
             on_auth: true,
             on_action: true,
+            on_forward: false,
             allow_private: false,
             max_rows: most(),
             format: WebhookFormat::default(),
@@ -152,6 +161,13 @@ impl Destination {
         self
     }
 
+    /// Sets whether the webhooks of providers are forwarded.
+    #[must_use]
+    pub fn on_forward(mut self, forward: bool) -> Self {
+        self.on_forward = forward;
+        self
+    }
+
     /// Allows an address of a private network, such as a server in your own cluster.
     #[must_use]
     pub fn allow_private(mut self, allow: bool) -> Self {
@@ -176,6 +192,14 @@ impl Destination {
     pub(crate) fn wants(&self, connection: &str, integration: &str) -> bool {
         self.connection.as_deref().is_none_or(|wanted| wanted == connection)
             && self.integration.as_deref().is_none_or(|wanted| wanted == integration)
+    }
+
+    /// Whether it wants an event of an integration, which may be for a connection.
+    pub(crate) fn wants_event(&self, connection: Option<&str>, integration: &str) -> bool {
+        match connection {
+            Some(connection) => self.wants(connection, integration),
+            None => self.connection.is_none() && self.integration.as_deref().is_none_or(|wanted| wanted == integration),
+        }
     }
 
     /// Refuses a destination that may reach this machine or a private network.

@@ -23,6 +23,14 @@ const SCOPES: usize = 200;
 /// The longest value of a setting.
 const VALUE: usize = 16 * 1024;
 
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(switch: &bool) -> bool {
+    *switch
+}
+
 /// What a host sets up at a provider, once for all its connections there: the application that users sign in to, where the API
 /// is, and settings of the templates. Its secrets are not part of it: see [`IntegrationHandle`](crate::IntegrationHandle).
 ///
@@ -59,6 +67,9 @@ pub struct IntegrationSettings {
     /// Settings of the templates, for every connection that does not give its own.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// Whether the webhooks that it receives are forwarded to destinations that ask for that. Defaults to `true`.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub forward_webhooks: bool,
     /// When it was created. Set by the engine.
     #[serde(default, rename = "created_ms", with = "highwater_core::timestamp::unix_ms")]
     pub created_at: Timestamp,
@@ -79,6 +90,7 @@ impl IntegrationSettings {
             base_url: None,
             base_url_reach: BaseUrlReach::Anywhere,
             config: BTreeMap::new(),
+            forward_webhooks: true,
             created_at: Timestamp::UNIX_EPOCH,
             changed_at: Timestamp::UNIX_EPOCH,
         }
@@ -122,6 +134,13 @@ impl IntegrationSettings {
             self.base_url_reach = if url.is_some() { BaseUrlReach::Public } else { BaseUrlReach::Anywhere };
             self.base_url = url;
         }
+        self
+    }
+
+    /// Sets whether the webhooks that it receives are forwarded to destinations that ask for that.
+    #[must_use]
+    pub fn forward_webhooks(mut self, forward: bool) -> Self {
+        self.forward_webhooks = forward;
         self
     }
 

@@ -13,6 +13,10 @@ use crate::engine::Engine;
 use crate::events::{IntegrationChange, IntegrationEvent};
 use crate::removals::Finished;
 use crate::sync::note_change;
+use crate::webhooks::forwarded_prefix;
+
+/// More documents of ids of forwarded events than an integration has.
+const FORWARDED: usize = 1000;
 
 /// One integration of an engine. Made by [`Engine::integration`]; a clone is the same integration.
 #[derive(Clone)]
@@ -204,6 +208,9 @@ impl IntegrationHandle {
             let mut batch = WriteBatch::new();
             batch.expect_document(&*place, Some(&document)).remove_document(&*place);
             engine.put_removal(&place, false, None, &mut batch)?;
+            for document in engine.store().documents(&forwarded_prefix(&self.key), "", FORWARDED).await? {
+                batch.remove_document(document.key);
+            }
             match engine.store().commit(batch).await {
                 // A connection came or went, the latter perhaps just now and here: look again.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}

@@ -11,7 +11,9 @@ use highwater_template::Template;
 use highwater_template::webhooks::{WebhookChange, WebhookEvent, WebhookReaction};
 use serde::{Deserialize, Serialize};
 
-use crate::documents::{Draft, RunMode, RunReport, SyncKey, SyncSettings, connection_key, drafts_of};
+use crate::documents::{
+    ConnectionSettings, Draft, RunMode, RunReport, SyncKey, SyncSettings, connection_key, drafts_of,
+};
 use crate::engine::Engine;
 use crate::events::RunEvent;
 use crate::logs;
@@ -33,7 +35,7 @@ const IDS_PER_BUCKET: usize = 64;
 const REMEMBERED: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// Attempts at a commit that conflicts with others.
-const TRIES: u32 = 20;
+pub(super) const TRIES: u32 = 20;
 
 /// Syncs read at a time.
 const PAGE: usize = 500;
@@ -72,14 +74,14 @@ impl ReceivedWebhook {
 
 /// Ids of events, the latest last, and when each arrived.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Seen(Vec<(String, u64)>);
+pub(super) struct Seen(Vec<(String, u64)>);
 
 impl Seen {
-    fn has(&self, id: &str, now: Timestamp) -> bool {
+    pub(super) fn has(&self, id: &str, now: Timestamp) -> bool {
         self.0.iter().any(|(known, at_ms)| known == id && is_remembered(*at_ms, now))
     }
 
-    fn add(&mut self, id: String, now: Timestamp) {
+    pub(super) fn add(&mut self, id: String, now: Timestamp) {
         self.0.retain(|(_, at_ms)| is_remembered(*at_ms, now));
         let surplus = (self.0.len() + 1).saturating_sub(IDS_PER_BUCKET);
         self.0.drain(..surplus);
@@ -136,22 +138,7 @@ impl Engine {
             Error::new(ErrorKind::Unsupported, "no template of this provider processes webhooks: trigger a run instead")
                 .with("provider", &provider.name)
         })?;
-        let session = self.parts().sessions.of(connection);
-        let credentials = session.credentials().await?;
-        let secrets = WEBHOOK_SECRETS.iter().filter_map(|name| credentials.named(name));
-        let usable = |secret: &template::Secret| !secret.expose().trim().is_empty();
-        let mut secrets: Vec<_> = secrets.filter(usable).collect();
-        if let (true, Some(integration)) = (secrets.is_empty(), &settings.integration) {
-            secrets.extend(self.integration(integration)?.webhook_secret().await?.filter(usable));
-        }
-        self.parts().hide_integration(&settings, &session).await;
-        if secrets.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Invalid,
-                "the connection has no webhook secret: add it as the secret setting `webhook_secret`, or to its integration",
-            )
-            .with("connection", connection));
-        }
+        let secrets = self.webhook_secrets(&settings).await?;
         let now = self.parts().environment.now();
         let verified = verify_webhook(scheme, headers, body, &secrets, now, SIGNATURE_TOLERANCE)
             .map_err(|error| error.with("connection", connection))?;
@@ -167,17 +154,46 @@ impl Engine {
             Content::Other => return Ok(ReceivedWebhook { ignored: true, ..ReceivedWebhook::new(&verified.id) }),
         };
         let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+        self.take_event(&settings, &verified.id, &headers, &body).await
+    }
+
+    /// The secrets that a connection's webhooks may be signed with: its own, or else its integration's.
+    pub(super) async fn webhook_secrets(&self, settings: &ConnectionSettings) -> Result<Vec<template::Secret>> {
+        let session = self.parts().sessions.of(&settings.id);
+        let credentials = session.credentials().await?;
+        let secrets = WEBHOOK_SECRETS.iter().filter_map(|name| credentials.named(name));
+        let mut secrets: Vec<_> = secrets.filter(is_usable).collect();
+        if let (true, Some(integration)) = (secrets.is_empty(), &settings.integration) {
+            secrets.extend(self.integration(integration)?.webhook_secret().await?.filter(is_usable));
+        }
+        if secrets.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                "the connection has no webhook secret: add it as the secret setting `webhook_secret`, or to its integration",
+            )
+            .with("connection", &settings.id));
+        }
+        Ok(secrets)
+    }
+
+    /// Processes a verified event for a connection.
+    pub(super) async fn take_event(
+        &self,
+        settings: &ConnectionSettings,
+        id: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<ReceivedWebhook> {
+        let session = self.parts().sessions.of(&settings.id);
+        self.parts().hide_integration(settings, &session).await;
         // One at a time for a connection: each records the ends of its streams first.
         let _alone = session.receiving.lock().await;
         let mut tries = 0;
         loop {
-            match self.take(connection, &verified.id, &headers, &body).await {
+            match self.take(&settings.id, id, headers, body).await {
                 // Something has changed in the meantime: read again.
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
-                outcome => {
-                    let named = |error: Error| session.redact_error(error.with("event", &verified.id));
-                    return outcome.map_err(named);
-                }
+                outcome => return outcome.map_err(|error| session.redact_error(error.with("event", id))),
             }
         }
     }
@@ -221,6 +237,17 @@ impl Engine {
             received.changes.push(report);
         }
         Ok(received)
+    }
+
+    /// Returns whether the event concerns an enabled sync of the connection.
+    pub(super) async fn is_concerned(
+        &self,
+        connection: &str,
+        id: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<bool> {
+        Ok(!self.concerned(connection, id, headers, body).await?.is_empty())
     }
 
     /// The enabled syncs of the connection that the event concerns. A paused one writes nothing.
@@ -328,10 +355,21 @@ fn model_of<'t>(template: &'t dyn Template, model: &str) -> Result<&'t template:
 
 /// The document that stores an event's id, and its name there.
 fn place_of(connection: &str, id: &str) -> (String, String) {
+    let (bucket, digest) = bucket_of(id);
+    (format!("event/{connection}/{bucket}"), digest)
+}
+
+/// Where among the documents of ids an event's is, and its name there.
+pub(super) fn bucket_of(id: &str) -> (String, String) {
     let hash = hmac_sha256::Hash::hash(id.as_bytes());
     let digest = hex::encode(hash.get(..12).unwrap_or(&hash));
     let bucket = hash.first().copied().unwrap_or(0) % BUCKETS;
-    (format!("event/{connection}/{bucket:02x}"), digest)
+    (format!("{bucket:02x}"), digest)
+}
+
+/// An empty secret would accept what anybody signs with nothing.
+pub(super) fn is_usable(secret: &template::Secret) -> bool {
+    !secret.expose().trim().is_empty()
 }
 
 #[cfg(test)]

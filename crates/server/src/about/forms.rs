@@ -138,6 +138,7 @@ fn webhooks() -> Vec<(&'static str, Value)> {
         ("on_error", switch()),
         ("on_auth", switch()),
         ("on_action", switch()),
+        ("on_forward?", switch()),
         ("allow_private", switch()),
         ("max_rows", count()),
         ("format?", words(&["highwater", "nango"])),

@@ -22,6 +22,11 @@ pub(crate) fn name(most: usize) -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": most, "pattern": PRINTABLE })
 }
 
+/// A text of at most `most` bytes without control characters, which may be empty.
+pub(crate) fn line(most: usize) -> Value {
+    json!({ "type": "string", "maxLength": most, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" })
+}
+
 /// A time of RFC 3339.
 pub(crate) fn time() -> Value {
     json!({ "type": "string", "format": "date-time" })

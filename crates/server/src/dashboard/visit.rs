@@ -18,6 +18,7 @@ use super::{Dashboard, frame};
 use crate::error::ApiError;
 use crate::input::read_bytes;
 use crate::keys::Scope;
+use crate::routes::incoming::origin;
 
 /// What a page answers.
 pub(super) type Answer = Result<Response, ApiError>;
@@ -41,6 +42,8 @@ pub(super) struct Visit {
     path: Vec<(String, String)>,
     /// The path and query as they stand in the address, below the mount.
     pub(super) address: String,
+    /// What links to this server from elsewhere begin with.
+    pub(super) origin: String,
 }
 
 impl Visit {
@@ -203,6 +206,7 @@ impl Visit {
             parameters: Vec::new(),
             path: Vec::new(),
             address: self.address.clone(),
+            origin: self.origin.clone(),
         }
     }
 }
@@ -233,7 +237,8 @@ async fn enter(
         .map_err(|_| outside(ApiError::not_found("there is no such page: its address is not percent-encoded UTF-8")))?;
     let path = path.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
     let dashboard = Arc::clone(dashboard);
-    Ok(Visit { dashboard, session, token, base, now, parameters, path, address })
+    let origin = origin(&dashboard.state, &parts);
+    Ok(Visit { dashboard, session, token, base, now, parameters, path, address, origin })
 }
 
 pub(super) async fn no_page(_: Visit) -> Answer {
@@ -262,7 +267,7 @@ pub(super) fn redirect(to: &str) -> Response {
     (StatusCode::SEE_OTHER, [(LOCATION, to)]).into_response()
 }
 
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 

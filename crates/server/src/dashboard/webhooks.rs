@@ -86,6 +86,7 @@ fn fields(known: Option<&Destination>) -> Markup {
             label.check { input type="checkbox" name="on_error" value="yes" checked[on(|known| known.on_error, true)]; " failed runs too" }
             label.check { input type="checkbox" name="on_unchanged" value="yes" checked[on(|known| known.on_unchanged, false)]; " runs that changed nothing too" }
             label.check { input type="checkbox" name="on_auth" value="yes" checked[on(|known| known.on_auth, true)]; " sign-ins that end or are renewed" }
+            label.check { input type="checkbox" name="on_forward" value="yes" checked[on(|known| known.on_forward, false)]; " webhooks of providers, as they came" }
         }
     }
 }

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::common::{iso, text};
+use super::incoming;
 use crate::about::{About, param, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::error::{ApiError, Place, shown_facts};
@@ -69,8 +70,7 @@ fn view(settings: &IntegrationSettings) -> Value {
         "provider": settings.provider,
         "display_name": settings.display_name.as_ref().unwrap_or(&settings.provider),
         "logo": "",
-        // Webhooks of the provider are read by its templates, and not passed on.
-        "forward_webhooks": false,
+        "forward_webhooks": settings.forward_webhooks,
         "created_at": iso(settings.created_at),
         "updated_at": iso(settings.changed_at),
     })
@@ -108,7 +108,10 @@ async fn get(call: Call) -> Answer {
     let (integration, settings) = named(&call).await?;
     let mut shown = view(&settings);
     if include.contains(&Include::Webhook) {
-        shown["webhook_url"] = Value::Null;
+        let known = call.engine().providers().find(|known| known.name == settings.provider);
+        let takes = known.is_some_and(|provider| provider.webhooks.is_some());
+        shown["webhook_url"] =
+            takes.then(|| incoming::address(&incoming::origin(&call.state, &call.parts), &settings.key)).into();
     }
     // Without the scope the member is left out, as the peer's server does.
     if include.contains(&Include::Credentials) && call.may(Scope::Admin) {
@@ -134,7 +137,6 @@ struct Create {
     unique_key: String,
     display_name: Option<String>,
     credentials: Option<Object<CredentialsBody>>,
-    #[allow(dead_code)] // read to be accepted
     forward_webhooks: Option<bool>,
     integration_config: Option<BTreeMap<String, String>>,
     custom: Option<BTreeMap<String, String>>,
@@ -146,7 +148,6 @@ struct Patch {
     unique_key: Option<String>,
     display_name: Option<String>,
     credentials: Option<Object<CredentialsBody>>,
-    #[allow(dead_code)] // read to be accepted
     forward_webhooks: Option<bool>,
     integration_config: Option<BTreeMap<String, String>>,
     custom: Option<BTreeMap<String, String>>,
@@ -221,6 +222,7 @@ async fn create(mut call: Call) -> Answer {
     let key = text("unique_key", &body.unique_key, MAX_NAME)?;
     let mut settings = IntegrationSettings::new(&key, &provider);
     settings.display_name = display_name(body.display_name.as_ref())?;
+    settings.forward_webhooks = body.forward_webhooks.unwrap_or(true);
     settings.config = settings_of(body.integration_config.as_ref(), body.custom.as_ref())?;
     let application = body.credentials.as_deref().map(CredentialsBody::read).transpose()?;
     if let Some(application) = &application {
@@ -273,6 +275,7 @@ async fn patch(mut call: Call) -> Answer {
         if let Some(name) = &name {
             settings.display_name = Some(name.clone());
         }
+        settings.forward_webhooks = body.forward_webhooks.unwrap_or(settings.forward_webhooks);
         settings.config.extend(config.clone());
         if let Some(application) = &application {
             settings.client_id = Some(application.client_id.clone());

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::HOST;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -12,15 +11,14 @@ use serde_json::{Map, Value, json};
 use super::common::{connection_id, integration_key, iso, text};
 use super::connections::import::config;
 use super::connections::notes::{self, EndUserBody, Tags};
+use super::incoming::origin;
 use crate::about::{About, schema};
 use crate::call::{Call, MAX_NAME};
 use crate::connect::{ChangeRule, Purpose};
-use crate::dashboard::base;
 use crate::error::{ApiError, Place};
 use crate::input::Object;
 use crate::keys::Scope;
 use crate::route::{Answer, Route};
-use crate::serve::scheme;
 
 /// The most integrations that a session names.
 const MOST: usize = 100;
@@ -177,12 +175,7 @@ fn purpose(
 
 fn made(call: &Call, purpose: Purpose) -> Answer {
     let (token, session) = call.state.connect.create(&**call.state.environment(), purpose)?;
-    let host = call.parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let origin = call
-        .state
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("{}://{host}{}", scheme(&call.parts), base(&call.parts)));
+    let origin = origin(&call.state, &call.parts);
     let link = format!("{origin}/connect?session_token={token}");
     let data = json!({"token": token, "connect_link": link, "expires_at": iso(session.until)});
     Ok((StatusCode::CREATED, Json(json!({ "data": data }))).into_response())

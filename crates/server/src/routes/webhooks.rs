@@ -76,6 +76,7 @@ struct Body {
     on_error: Option<bool>,
     on_auth: Option<bool>,
     on_action: Option<bool>,
+    on_forward: Option<bool>,
     max_rows: Option<usize>,
     format: Option<WebhookFormat>,
     enabled: Option<bool>,
@@ -93,6 +94,7 @@ impl Body {
             ("on_error?", schema::switch()),
             ("on_auth?", schema::switch()),
             ("on_action?", schema::switch()),
+            ("on_forward?", schema::switch()),
             ("max_rows?", schema::integer(1, MOST_ROWS as u64)),
             ("format?", schema::words(&["highwater", "nango"])),
         ];
@@ -131,6 +133,7 @@ impl Body {
         destination.on_error = self.on_error.unwrap_or(destination.on_error);
         destination.on_auth = self.on_auth.unwrap_or(destination.on_auth);
         destination.on_action = self.on_action.unwrap_or(destination.on_action);
+        destination.on_forward = self.on_forward.unwrap_or(destination.on_forward);
         destination.max_rows = self.max_rows.unwrap_or(destination.max_rows);
         destination.format = self.format.unwrap_or(destination.format);
         if self.url.is_some() || self.enabled == Some(true) {

@@ -1,6 +1,6 @@
 //! Bounds the rows of an unreachable receiver: beyond a limit, rows about the same stream are collapsed into one that covers
-//! them all, of those about a connection's health only the latest of each operation stays, and of those about queued actions the
-//! newest ones.
+//! them all, of those about a connection's health only the latest of each operation stays, and of those about queued actions
+//! and those that forward a provider's webhooks the newest ones.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use highwater_core::{Cursor, Document, Environment, ErrorKind, Result, Store, WriteBatch};
 
 use super::auth::{AuthBody, AuthKey};
+use super::forward::is_forward;
 use super::news::{Body, Ids};
 use super::performed::ActionBody;
 use crate::documents::{Destination, OutboxRow, dead_key, dead_prefix, row_key, rows_prefix};
@@ -57,7 +58,7 @@ async fn collapse(
     let (mut groups, mut rows, mut after) =
         (BTreeMap::<Group, Vec<(Document, OutboxRow, Body)>>::new(), 0, String::new());
     let (mut latest, mut outdated) = (BTreeMap::<AuthKey, Document>::new(), Vec::new());
-    let mut ended = VecDeque::new();
+    let (mut ended, mut forwarded) = (VecDeque::new(), VecDeque::new());
     loop {
         let page = store.documents(&kept.prefix, &after, PAGE).await?;
         let Some(last) = page.last() else { break };
@@ -79,6 +80,11 @@ async fn collapse(
                 ended.push_back(document);
                 if ended.len() > destination.max_rows {
                     outdated.extend(ended.pop_front());
+                }
+            } else if is_forward(&row.body) {
+                forwarded.push_back(document);
+                if forwarded.len() > destination.max_rows {
+                    outdated.extend(forwarded.pop_front());
                 }
             }
             // A body unknown to this version stays unchanged.

@@ -10,6 +10,7 @@ use super::super::words::{Look, cut, state, when};
 use super::part;
 use crate::error::ApiError;
 use crate::keys::Scope;
+use crate::routes::incoming;
 
 pub(in super::super) async fn settings(visit: Visit) -> Answer {
     let handle = visit.engine().integration(visit.path("key"))?;
@@ -20,6 +21,9 @@ pub(in super::super) async fn settings(visit: Visit) -> Answer {
         Err(_) => state(Look::Failed, "cannot be read"),
     };
     let (client, webhook) = (secret(handle.client_secret().await), secret(handle.webhook_secret().await));
+    let provider = visit.engine().providers().find(|known| known.name == settings.provider);
+    let takes = provider.is_some_and(|provider| provider.webhooks.is_some());
+    let address = takes.then(|| incoming::address(&visit.origin, &settings.key));
     let lead = html! { "Where the API is, and the application that users sign in to." };
     let content = html! {
         div.split {
@@ -29,6 +33,7 @@ pub(in super::super) async fn settings(visit: Visit) -> Answer {
                 (fact("Provider", &html! { (settings.provider) }))
                 (fact("Client secret", &client))
                 (fact("Webhook secret", &webhook))
+                @if let Some(address) = &address { (fact("Webhook address", &html! { code data-copy="the address" { (address) } })) }
                 @for (name, value) in &settings.config { (fact(&cut(name, 60), &html! { (cut(value, 200)) })) }
                 @if let Some(scopes) = scopes(&visit, &settings) { (fact("Scopes that its endpoints need", &scopes)) }
                 (fact("Created", &when(settings.created_at, visit.now)))

@@ -91,5 +91,6 @@ fn filled(visit: &Visit, mut destination: Destination) -> Destination {
     destination.on_error = visit.optional("on_error").is_some();
     destination.on_unchanged = visit.optional("on_unchanged").is_some();
     destination.on_auth = visit.optional("on_auth").is_some();
+    destination.on_forward = visit.optional("on_forward").is_some();
     destination
 }

@@ -91,6 +91,7 @@ fn facts(destination: &Destination, signed: bool) -> Markup {
             (fact("Failed runs", &yes(destination.on_error)))
             (fact("Runs that changed nothing", &yes(destination.on_unchanged)))
             (fact("Sign-ins", &yes(destination.on_auth)))
+            (fact("Webhooks of providers", &yes(destination.on_forward)))
             (fact("Kept at most", &html! { (destination.max_rows) " deliveries" }))
         } }
     }

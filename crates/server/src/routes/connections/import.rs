@@ -78,7 +78,7 @@ pub(super) fn about() -> About {
         kind("OAUTH2", vec![("access_token", text()), ("refresh_token?", text()), end(), ("config_override?", application)]),
         kind("OAUTH2_CC", vec![("token?", text()), ("client_id", text()), ("client_secret", text()), end()]),
         kind("API_KEY", vec![("apiKey", text())]),
-        kind("BASIC", vec![("username", text()), ("password", text())]),
+        kind("BASIC", vec![("username", schema::line(2048)), ("password", schema::line(2048))]),
         kind("NONE", vec![]),
     ] });
     let setting = json!({ "type": ["string", "number", "boolean"] });
@@ -186,6 +186,11 @@ impl CredentialsBody {
                 if username.len() + password.len() > SECRET {
                     let why = "is too long: at most 16 KiB";
                     return Err(ApiError::parameter(Place::Body, "credentials.password", "too_long", why));
+                }
+                for (name, given) in [("username", username), ("password", password)] {
+                    if !given.is_empty() {
+                        secret(name, given)?;
+                    }
                 }
                 Credentials::basic(username, Secret::new(password.as_str()))
             }

@@ -72,10 +72,7 @@ pub(in super::super) fn end_user_schema() -> Value {
     schema::closed([
         ("id", schema::name(MOST)),
         ("email?", mail),
-        (
-            "display_name?",
-            json!({ "type": "string", "maxLength": MOST, "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$" }),
-        ),
+        ("display_name?", schema::line(MOST)),
         ("tags?", schema::nullable(tags_schema())),
     ])
 }

@@ -20,7 +20,7 @@ pub(super) fn integration() -> Value {
         ("forward_webhooks", switch()),
         ("created_at", time()),
         ("updated_at", time()),
-        ("webhook_url?", json!({ "type": "null" })),
+        ("webhook_url?", nullable(text())),
         ("credentials?", nullable(credentials)),
     ])
 }
