@@ -22,6 +22,7 @@ const PACKAGE: &str = "schemathesis==4.32.5";
 ///
 /// * Names of things that there are not: the peer's clients get 400 for a connection that is unknown, and names of models, cursors
 ///   and ids depend on what is stored, so that a request that fits the schema may be refused.
+/// * An action answers 502 if the API fails, or answers what is not HTTP, as the demo's does to some inputs that are made up.
 /// * Bodies of `/proxy` are those of the provider; it is checked for failures of the server alone.
 const SETTINGS: &str = r#"
 [checks]
@@ -30,10 +31,16 @@ positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404",
 [[operations]]
 include-path-regex = "^/proxy"
 enabled = false
+
+[[operations]]
+include-path = "/action/trigger"
+checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "502"]
 "#;
 
 /// Operations that are not to succeed here.
-const NEVER: [(&str, &str, &str); 6] = [
+const NEVER: [(&str, &str, &str); 8] = [
+    ("POST", "/webhook/{key}", "it needs the signature of a provider: the server's own tests have some"),
+    ("POST", "/webhook/{key}/{connection}", "it needs the signature of a provider"),
     ("POST", "/integrations/quickstart", "it is about the peer's own applications, and always refused"),
     ("DELETE", "/integrations/{key}/functions/{name}", "templates are part of the program"),
     ("GET", "/integrations/{key}/functions/{name}/code", "they have no code to show"),
