@@ -25,6 +25,7 @@ const PROOFS: &[Proof] = &[
         commands: sign_in,
     },
     Proof { name: "dashboard", shows: "a browser walks through the dashboard's pages", commands: dashboard },
+    Proof { name: "tauri", shows: "the desktop example in a real window: nothing is lost to an end", commands: tauri },
     Proof {
         name: "api",
         shows: "schemathesis finds no answer that the OpenAPI document does not describe",
@@ -112,6 +113,32 @@ fn dashboard() -> Vec<Command> {
         cargo(&["test", "--quiet", "-p", "highwater-server", "--test", "dashboard_browser", "--", "--nocapture"]);
     walk.env("HIGHWATER_TEST_DASHBOARD", "1");
     vec![walk]
+}
+
+/// Needs the Debian packages `libwebkit2gtk-4.1-dev`, `librsvg2-dev`, `xvfb`, `xauth` and `dbus`, and says so where they are missing. Leaves
+/// pictures of the window in `target/tauri/tmp/desktop`.
+fn tauri() -> Vec<Command> {
+    let there = |program: &str, arguments: &[&str]| process::succeeds(Command::new(program).args(arguments));
+    if !there("pkg-config", &["--exists", "webkit2gtk-4.1", "librsvg-2.0"]) {
+        println!("skipped: WebKit's libraries are missing (libwebkit2gtk-4.1-dev, librsvg2-dev)");
+        return Vec::new();
+    }
+    let target = |manifest: &'static str| ["--manifest-path", manifest, "--target-dir", "target/tauri"];
+    let plugin = cargo(&[&["test", "--quiet", "--locked"][..], &target("bindings/tauri/Cargo.toml")].concat());
+    let example = target("examples/desktop/Cargo.toml");
+    let build = cargo(&[&["test", "--quiet", "--locked", "--features", "e2e", "--no-run"][..], &example].concat());
+    let mut commands = vec![plugin, build];
+    if !there("xvfb-run", &["--help"]) || !there("dbus-run-session", &["--version"]) {
+        println!("skipped: the window, without xvfb-run and dbus-run-session (xvfb, xauth, dbus)");
+        return commands;
+    }
+    let run =
+        cargo(&[&["test", "--quiet", "--locked", "--features", "e2e"][..], &example, &["--", "--nocapture"]].concat());
+    let mut window = Command::new("dbus-run-session");
+    window.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    window.args(["--", "xvfb-run", "-a", "-s", "-screen 0 1440x1000x24"]).arg(run.get_program()).args(run.get_args());
+    commands.push(window);
+    commands
 }
 
 /// Needs PyPI.

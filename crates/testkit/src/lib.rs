@@ -5,6 +5,7 @@
 //! * [`Hostile`]: any such API, with faults in between.
 //! * [`matrix`]: a template against every known misbehaviour of APIs, with checks of the invariants.
 //! * [`Cassette`]: responses of a real API, recorded to a file without secrets, and replayed.
+//! * [`demo`]: a small API on this machine, with its template: what `highwater demo` syncs.
 //! * [`fakes`]: stateful fakes of real providers, built after their documentation.
 //!
 //! ```
@@ -53,6 +54,7 @@ mod write_a_template {}
 
 mod cassette;
 mod clock;
+pub mod demo;
 mod fake;
 pub mod fakes;
 mod hostile;

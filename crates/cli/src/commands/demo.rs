@@ -1,8 +1,5 @@
 //! `highwater demo`: a small CRM with an HTTP API, synced and followed live on this machine.
 
-pub(super) mod crm;
-pub(super) mod template;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +8,12 @@ use clap::Args;
 use highwater::engine::{CancelToken, SyncOptions};
 use highwater::stores::SqliteStore;
 use highwater::{ConnectionSettings, Cursor, Engine, Error, ErrorKind, Result, RunOptions, Store, StoreExt, StreamKey};
+use highwater_testkit::demo::{Crm, MODELS, Records};
 use serde_json::json;
 
 use super::records::Counts;
 use crate::args::values::duration;
 use crate::output::{Output, counted};
-use crm::{Crm, MODELS};
-use template::Records;
 
 const CONNECTION: &str = "demo";
 pub(super) const TEMPLATE: &str = "crm/records";

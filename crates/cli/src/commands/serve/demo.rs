@@ -8,10 +8,9 @@ use highwater::engine::syncs::DeletePolicy;
 use highwater::engine::{EngineBuilder, TriggerMode};
 use highwater::template::actions::ActionTemplate;
 use highwater::{ConnectionSettings, Engine, IntegrationSettings, Result, RunOptions, SyncOptions};
+use highwater_testkit::demo::{CreateContact, Crm, Records};
 use tokio::task::JoinHandle;
 
-use super::super::demo::crm::Crm;
-use super::super::demo::template::{CreateContact, Records};
 use super::super::demo::{TEMPLATE, temporary_db};
 use crate::args::{DEFAULT_DB, StoreOptions};
 

@@ -11,12 +11,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use highwater::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-pub(crate) const MODELS: [&str; 3] = ["Contact", "Company", "Deal"];
+/// The models of the demo API.
+pub const MODELS: [&str; 3] = ["Contact", "Company", "Deal"];
 
 const FIRST: [&str; 12] =
     ["Ada", "Ben", "Chiara", "Dmitri", "Emi", "Farid", "Greta", "Hugo", "Ines", "Jonas", "Kavya", "Liam"];
@@ -25,10 +27,18 @@ const LAST: [&str; 10] =
 const TRADES: [&str; 6] = ["Boats", "Canals", "Dredging", "Harbours", "Locks", "Pumps"];
 const STAGES: [&str; 5] = ["lead", "offer", "negotiation", "won", "lost"];
 
-/// The CRM. A clone is the same one.
-#[derive(Clone)]
-pub(crate) struct Crm(Arc<Mutex<Data>>);
+/// The demo API. A clone is the same one.
+#[derive(Clone, Debug)]
+pub struct Crm {
+    data: Arc<Mutex<Data>>,
+    /// A permit for each list that is answered, where that is limited.
+    lists: Arc<Semaphore>,
+}
 
+/// How many records of each model there are at first, in the order of [`MODELS`].
+const RECORDS: [u64; 3] = [600, 120, 280];
+
+#[derive(Debug)]
 struct Data {
     models: BTreeMap<&'static str, Model>,
     next_id: u64,
@@ -37,23 +47,38 @@ struct Data {
 }
 
 /// Records by version: each stands at its latest one.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Model {
     by_version: BTreeMap<u64, Value>,
     versions: BTreeMap<u64, u64>,
 }
 
 impl Crm {
-    /// Fills it, and answers on a free port of this machine. Returns the base URL too.
-    pub(crate) async fn start() -> Result<(Self, String)> {
+    /// Fills it with a thousand records, and answers on a free port of this machine, in a task on the current runtime. Returns the
+    /// base URL too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] if no port can be listened on.
+    pub async fn start() -> Result<(Self, String)> {
+        Crm::start_with(RECORDS).await
+    }
+
+    /// Starts it like [`start`](Crm::start) with as many records of each model, in the order of [`MODELS`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start`](Crm::start).
+    pub async fn start_with(records: [u64; 3]) -> Result<(Self, String)> {
         let mut data = Data { models: BTreeMap::new(), next_id: 1, version: 0, random: 0x9E37_79B9_7F4A_7C15 };
-        for (model, count) in MODELS.into_iter().zip([600, 120, 280]) {
+        for (model, count) in MODELS.into_iter().zip(records) {
             data.models.insert(model, Model::default());
             for _ in 0..count {
                 data.add(model);
             }
         }
-        let crm = Crm(Arc::new(Mutex::new(data)));
+        let lists = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        let crm = Crm { data: Arc::new(Mutex::new(data)), lists };
         let failed =
             |source| Error::new(ErrorKind::Unavailable, "the demo API could not listen on 127.0.0.1").because(source);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
@@ -67,7 +92,7 @@ impl Crm {
     }
 
     /// Lets its users work until the returned task is aborted.
-    pub(crate) fn work(&self) -> JoinHandle<()> {
+    pub fn work(&self) -> JoinHandle<()> {
         let crm = self.clone();
         tokio::spawn(async move {
             loop {
@@ -81,15 +106,34 @@ impl Crm {
         })
     }
 
-    /// Live records of a model.
-    pub(crate) fn count(&self, model: &str) -> u64 {
+    /// Returns the number of live records of a model.
+    pub fn count(&self, model: &str) -> u64 {
+        self.records(model).len() as u64
+    }
+
+    /// Returns the live records of a model, those that were changed last at the end.
+    pub fn records(&self, model: &str) -> Vec<Value> {
         let data = self.data();
-        let live = |model: &Model| model.by_version.values().filter(|record| record.get("deleted").is_none()).count();
-        data.models.get(model).map_or(0, live) as u64
+        let live = |model: &Model| {
+            model.by_version.values().filter(|record| record.get("deleted").is_none()).cloned().collect()
+        };
+        data.models.get(model).map_or_else(Vec::new, live)
+    }
+
+    /// Adds a contact, as a user of it does. Returns its id.
+    pub fn add_contact(&self, name: &str) -> u64 {
+        let mut data = self.data();
+        data.add_contact(name, None)["id"].as_u64().unwrap_or_default()
+    }
+
+    /// Answers as many lists from now on, and lets later ones wait until the next call. To stop a sync in its middle.
+    pub fn answer_lists(&self, lists: usize) {
+        self.lists.forget_permits(Semaphore::MAX_PERMITS);
+        self.lists.add_permits(lists.min(Semaphore::MAX_PERMITS));
     }
 
     fn data(&self) -> MutexGuard<'_, Data> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,6 +164,14 @@ impl Data {
                 "amount": 100 * (1 + self.random(900)), "stage": "lead" }),
         };
         self.put(model, id, record);
+    }
+
+    fn add_contact(&mut self, name: &str, email: Option<&str>) -> Value {
+        let id = self.next_id;
+        self.next_id += 1;
+        let record = json!({ "id": id, "name": name, "email": email, "visits": 0 });
+        self.put("Contact", id, record.clone());
+        record
     }
 
     fn change(&mut self, model: &'static str) {
@@ -187,12 +239,7 @@ struct NewContact {
 }
 
 async fn create_contact(State(crm): State<Crm>, Json(contact): Json<NewContact>) -> (StatusCode, Json<Value>) {
-    let mut data = crm.data();
-    let id = data.next_id;
-    data.next_id += 1;
-    let record = json!({ "id": id, "name": contact.name, "email": contact.email, "visits": 0 });
-    data.put("Contact", id, record.clone());
-    (StatusCode::CREATED, Json(record))
+    (StatusCode::CREATED, Json(crm.data().add_contact(&contact.name, contact.email.as_deref())))
 }
 
 async fn list_contacts(state: State<Crm>, page: Query<Page>) -> std::result::Result<Json<Value>, StatusCode> {
@@ -204,6 +251,10 @@ async fn list(
     Path(model): Path<String>,
     Query(page): Query<Page>,
 ) -> std::result::Result<Json<Value>, StatusCode> {
+    // Never closed.
+    if let Ok(permit) = crm.lists.acquire().await {
+        permit.forget();
+    }
     let data = crm.data();
     let model = data.models.get(model.as_str()).ok_or(StatusCode::NOT_FOUND)?;
     let mut behind = model.by_version.range(page.after.saturating_add(1)..);

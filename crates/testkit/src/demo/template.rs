@@ -2,35 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use highwater::content;
-use highwater::template::actions::{ActionContext, ActionInfo, ActionTemplate};
-use highwater::template::async_trait::async_trait;
-use highwater::template::records::value_at;
-use highwater::template::{HttpRequest, SyncContext, Template, TemplateInfo};
-use highwater::{Error, ErrorKind, Result};
+use highwater_core::{Error, ErrorKind, Result, content};
+use highwater_template::actions::{ActionContext, ActionInfo, ActionTemplate};
+use highwater_template::async_trait::async_trait;
+use highwater_template::records::value_at;
+use highwater_template::{HttpRequest, SyncContext, Template, TemplateInfo};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::crm::MODELS;
+use super::MODELS;
 
-/// All three models of the demo CRM, by their change feeds.
+/// The template `crm/records`: all three models of the demo API, by their change feeds.
 #[derive(Debug)]
-pub(crate) struct Records(TemplateInfo);
+pub struct Records(TemplateInfo);
 
 impl Records {
-    pub(crate) fn new(base_url: &str) -> Self {
+    /// Returns the template, for the demo API at this URL.
+    pub fn new(base_url: &str) -> Self {
         let info =
             TemplateInfo::new("crm", "records", base_url).description("The demo CRM").deletes("reported by the feed");
         Records(MODELS.into_iter().fold(info, |info, model| info.model(model, "A record of the demo CRM")))
     }
 }
 
-/// Adds a contact.
+/// The action `crm/create_contact`: adds a contact.
 #[derive(Debug)]
-pub(crate) struct CreateContact(ActionInfo);
+pub struct CreateContact(ActionInfo);
 
 impl CreateContact {
-    pub(crate) fn new(base_url: &str) -> Self {
+    /// Returns the action, for the demo API at this URL.
+    pub fn new(base_url: &str) -> Self {
         let text = || json!({ "type": "string", "minLength": 1, "maxLength": 200 });
         let input = json!({
             "type": "object", "required": ["name"], "properties": { "name": text(), "email": text() },
