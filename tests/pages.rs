@@ -24,7 +24,7 @@ fn named(page: &str) -> impl Iterator<Item = &str> {
 fn pages_name_files_that_are_there() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let mut sources = Vec::new();
-    for folder in ["crates", "examples", "src", "tests", "xtask"] {
+    for folder in ["bindings", "crates", "examples", "src", "tests", "xtask"] {
         files_below(&root.join(folder), &mut sources);
     }
     let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
@@ -87,8 +87,9 @@ fn the_page_of_the_architecture_lists_the_dependencies_that_there_are() {
         listed.extend(names(crates).into_iter().map(|name| (name, names(on))));
     }
     let mut there = BTreeMap::new();
-    let folders = std::fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
-    for manifest in folders.chain([root.clone()]).map(|folder| folder.join("Cargo.toml")) {
+    let folders = ["bindings", "crates"].into_iter().flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
+    let folders = folders.map(|entry| entry.unwrap().path());
+    for manifest in folders.chain([root.clone()]).map(|folder| folder.join("Cargo.toml")).filter(|file| file.exists()) {
         let text = std::fs::read_to_string(manifest).unwrap();
         let short = |name: &str| name.strip_prefix("highwater-").unwrap_or(name).to_owned();
         let package = text.split("[package]").nth(1).unwrap();
