@@ -43,7 +43,8 @@ pub(crate) fn routes() -> Vec<Route> {
             .error(400, "unknown_provider_config")
             .error(404, "unknown_connection")
     };
-    let options = schema::object([("reset?", schema::switch()), ("emptyCache?", schema::switch())]);
+    let switch = || schema::nullable(schema::switch());
+    let options = schema::object([("reset?", switch()), ("emptyCache?", switch())]);
     let trigger_body = [
         ("syncs", schema::array_of(sync_name_schema(), MOST)),
         ("provider_config_key?", schema::nullable(schema::text())),

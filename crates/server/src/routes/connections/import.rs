@@ -68,17 +68,17 @@ struct Application {
 }
 
 pub(super) fn about() -> About {
-    let text = || schema::name(2048);
+    let secret = || schema::name(SECRET);
     let kind = |kind: &str, members: Vec<(&'static str, Value)>| {
         schema::closed([("type", json!({ "const": kind }))].into_iter().chain(members))
     };
     let application = schema::closed([("client_id?", schema::text()), ("client_secret?", schema::text())]);
     let end = || ("expires_at?", schema::time());
     let credentials = json!({ "oneOf": [
-        kind("OAUTH2", vec![("access_token", text()), ("refresh_token?", text()), end(), ("config_override?", application)]),
-        kind("OAUTH2_CC", vec![("token?", text()), ("client_id", text()), ("client_secret", text()), end()]),
-        kind("API_KEY", vec![("apiKey", text())]),
-        kind("BASIC", vec![("username", schema::line(2048)), ("password", schema::line(2048))]),
+        kind("OAUTH2", vec![("access_token", secret()), ("refresh_token?", secret()), end(), ("config_override?", application)]),
+        kind("OAUTH2_CC", vec![("token?", secret()), ("client_id", schema::name(2048)), ("client_secret", secret()), end()]),
+        kind("API_KEY", vec![("apiKey", secret())]),
+        kind("BASIC", vec![("username", schema::line(SECRET)), ("password", schema::line(SECRET))]),
         kind("NONE", vec![]),
     ] });
     let setting = json!({ "type": ["string", "number", "boolean"] });
