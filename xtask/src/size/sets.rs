@@ -12,12 +12,12 @@ pub(super) struct Set {
 
 /// The limits are the figures of `docs/embedding.md`: lower them when a figure falls.
 pub(super) const SETS: &[Set] = &[
-    Set { name: "core", features: &["core"], crates: 37, bytes: Some(1_930_496) },
-    Set { name: "sqlite", features: &["sqlite"], crates: 47, bytes: Some(3_852_824) },
-    Set { name: "redb", features: &["redb"], crates: 39, bytes: Some(2_989_080) },
+    Set { name: "core", features: &["core"], crates: 37, bytes: Some(1_941_520) },
+    Set { name: "sqlite", features: &["sqlite"], crates: 47, bytes: Some(3_867_032) },
+    Set { name: "redb", features: &["redb"], crates: 39, bytes: Some(2_985_688) },
     Set { name: "engine", features: &["sqlite", "engine"], crates: 65, bytes: None },
     Set { name: "http", features: &["sqlite", "http"], crates: 79, bytes: None },
-    Set { name: "default", features: &["default-facade"], crates: 81, bytes: Some(10_201_240) },
+    Set { name: "default", features: &["default-facade"], crates: 81, bytes: Some(10_466_712) },
     Set { name: "encryption", features: &["default-facade", "encryption"], crates: 89, bytes: None },
     Set { name: "zstd", features: &["default-facade", "zstd"], crates: 85, bytes: None },
     Set { name: "vault", features: &["default-facade", "vault"], crates: 90, bytes: None },

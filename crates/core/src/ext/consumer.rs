@@ -6,7 +6,7 @@ use crate::record::RecordId;
 use crate::store::Store;
 use crate::stream::StreamKey;
 
-/// A named reader of a stream, from [`StoreExt::consumer`]. The store keeps its position, its lease and its failures.
+/// A named reader of a stream, from [`StoreExt::consumer`](crate::StoreExt::consumer). The store keeps its position, its lease and its failures.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
