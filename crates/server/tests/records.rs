@@ -135,7 +135,7 @@ async fn each_wrong_parameter_is_named() {
         (query("model=A&delta=x"), "delta", "invalid"),
         (query("model=A&filter=gone"), "filter", "invalid"),
         (query("model=A&filter=added,"), "filter", "invalid"),
-        (query("model=A&filter=added,added,added,added"), "filter", "too_long"),
+        (query("model=A&filter=added,added,added,added,added,added,added"), "filter", "too_long"),
         (query("model=A&cursor="), "cursor", "empty"),
         (query(&format!("model=A&cursor={}", &long[..1001])), "cursor", "too_long"),
         (query("model=A&cursor=a&cursor=b"), "cursor", "repeated"),

@@ -91,10 +91,10 @@ pub(crate) fn duration(most: Duration) -> impl Fn(&str) -> Result<Duration, Refu
     }
 }
 
-/// Reads one of some words, in any case.
+/// Reads one of some words, as they are written.
 pub(crate) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&str) -> Result<T, Refused> {
     move |text| {
-        let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        let found = words.iter().find(|(word, _)| *word == text);
         let known = || words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
         found.map(|(_, value)| *value).ok_or_else(|| Refused::expected(format!("one of {}", known()), text))
     }

@@ -131,6 +131,9 @@ pub(crate) fn uuid(parts: &[&str]) -> String {
 /// Reads a switch in a query or a header, as the peer's server does.
 pub(crate) const SWITCH: &[(&str, bool)] = &[
     ("true", true),
+    // As Python writes them.
+    ("True", true),
+    ("False", false),
     ("1", true),
     ("yes", true),
     ("on", true),

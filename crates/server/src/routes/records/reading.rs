@@ -43,8 +43,15 @@ const MAX_CURSOR: usize = 1000;
 const MAX_IDS: usize = 100;
 const MAX_ID: usize = 4096;
 
-const ACTIONS: &[(&str, Action)] =
-    &[("added", Action::Added), ("updated", Action::Updated), ("deleted", Action::Deleted)];
+const ACTIONS: &[(&str, Action)] = &[
+    ("added", Action::Added),
+    ("updated", Action::Updated),
+    ("deleted", Action::Deleted),
+    // As a record's metadata writes them.
+    ("ADDED", Action::Added),
+    ("UPDATED", Action::Updated),
+    ("DELETED", Action::Deleted),
+];
 
 /// What a request wants to read, and how long it waits for it.
 pub(super) struct Reading {
