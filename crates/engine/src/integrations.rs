@@ -19,6 +19,7 @@ mod follow;
 mod handle;
 mod materialise;
 mod membership;
+mod receive;
 mod secrets;
 mod toggle;
 mod waiting;

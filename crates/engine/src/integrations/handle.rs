@@ -7,13 +7,13 @@ use std::sync::Arc;
 use highwater_core::{Error, ErrorKind, Result, WriteBatch};
 
 use super::TRIES;
+use super::receive::forwarded_prefix;
 use crate::connection::{DisconnectOptions, DisconnectReport};
 use crate::documents::{ConnectionSettings, IntegrationSettings, integration_key};
 use crate::engine::Engine;
 use crate::events::{IntegrationChange, IntegrationEvent};
 use crate::removals::Finished;
 use crate::sync::note_change;
-use crate::webhooks::forwarded_prefix;
 
 /// More documents of ids of forwarded events than an integration has.
 const FORWARDED: usize = 1000;

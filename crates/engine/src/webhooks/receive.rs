@@ -35,7 +35,7 @@ const IDS_PER_BUCKET: usize = 64;
 const REMEMBERED: Duration = Duration::from_secs(3 * 24 * 3600);
 
 /// Attempts at a commit that conflicts with others.
-pub(super) const TRIES: u32 = 20;
+pub(crate) const TRIES: u32 = 20;
 
 /// Syncs read at a time.
 const PAGE: usize = 500;
@@ -59,6 +59,21 @@ pub struct ReceivedWebhook {
     pub answer: Option<String>,
 }
 
+/// The result of a webhook that came to an integration.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ReceivedEvent {
+    /// The provider's id of the event.
+    pub event: String,
+    /// What it did for each connection that it is for, by the connection's id. Empty if it is for none, or does not tell.
+    pub connections: BTreeMap<String, ReceivedWebhook>,
+    /// How many deliveries forward it to destinations. A repetition is not forwarded again.
+    pub forwarded: usize,
+    /// The text to answer with, if the provider needs more than a 2xx: Slack's challenge, as `text/plain`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
+}
+
 impl ReceivedWebhook {
     fn new(event: &str) -> Self {
         ReceivedWebhook {
@@ -74,14 +89,14 @@ impl ReceivedWebhook {
 
 /// Ids of events, the latest last, and when each arrived.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Seen(Vec<(String, u64)>);
+pub(crate) struct Seen(Vec<(String, u64)>);
 
 impl Seen {
-    pub(super) fn has(&self, id: &str, now: Timestamp) -> bool {
+    pub(crate) fn has(&self, id: &str, now: Timestamp) -> bool {
         self.0.iter().any(|(known, at_ms)| known == id && is_remembered(*at_ms, now))
     }
 
-    pub(super) fn add(&mut self, id: String, now: Timestamp) {
+    pub(crate) fn add(&mut self, id: String, now: Timestamp) {
         self.0.retain(|(_, at_ms)| is_remembered(*at_ms, now));
         let surplus = (self.0.len() + 1).saturating_sub(IDS_PER_BUCKET);
         self.0.drain(..surplus);
@@ -158,7 +173,7 @@ impl Engine {
     }
 
     /// The secrets that a connection's webhooks may be signed with: its own, or else its integration's.
-    pub(super) async fn webhook_secrets(&self, settings: &ConnectionSettings) -> Result<Vec<template::Secret>> {
+    pub(crate) async fn webhook_secrets(&self, settings: &ConnectionSettings) -> Result<Vec<template::Secret>> {
         let session = self.parts().sessions.of(&settings.id);
         let credentials = session.credentials().await?;
         let secrets = WEBHOOK_SECRETS.iter().filter_map(|name| credentials.named(name));
@@ -177,7 +192,7 @@ impl Engine {
     }
 
     /// Processes a verified event for a connection.
-    pub(super) async fn take_event(
+    pub(crate) async fn take_event(
         &self,
         settings: &ConnectionSettings,
         id: &str,
@@ -240,7 +255,7 @@ impl Engine {
     }
 
     /// Returns whether the event concerns an enabled sync of the connection.
-    pub(super) async fn is_concerned(
+    pub(crate) async fn is_concerned(
         &self,
         connection: &str,
         id: &str,
@@ -360,7 +375,7 @@ fn place_of(connection: &str, id: &str) -> (String, String) {
 }
 
 /// Where among the documents of ids an event's is, and its name there.
-pub(super) fn bucket_of(id: &str) -> (String, String) {
+pub(crate) fn bucket_of(id: &str) -> (String, String) {
     let hash = hmac_sha256::Hash::hash(id.as_bytes());
     let digest = hex::encode(hash.get(..12).unwrap_or(&hash));
     let bucket = hash.first().copied().unwrap_or(0) % BUCKETS;
@@ -368,7 +383,7 @@ pub(super) fn bucket_of(id: &str) -> (String, String) {
 }
 
 /// An empty secret would accept what anybody signs with nothing.
-pub(super) fn is_usable(secret: &template::Secret) -> bool {
+pub(crate) fn is_usable(secret: &template::Secret) -> bool {
     !secret.expose().trim().is_empty()
 }
 

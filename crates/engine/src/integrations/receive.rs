@@ -5,35 +5,19 @@ use std::collections::BTreeMap;
 use highwater_core::{Error, ErrorKind, Json, Result, WriteBatch};
 use highwater_template::records::text_at;
 use highwater_template::webhooks::WebhookRecipient;
-use serde::Serialize;
 
-use super::outbox::{ForwardNews, add_forward_rows, bound_rows};
-use super::receive::{ReceivedWebhook, Seen, TRIES, bucket_of, is_usable};
-use super::signature::SIGNATURE_TOLERANCE;
-use super::verify::{Content, content, verify_webhook};
+use super::IntegrationHandle;
 use crate::documents::{ConnectionSettings, integration_key};
 use crate::engine::Engine;
-use crate::integrations::IntegrationHandle;
 use crate::mutants::mutant;
+use crate::webhooks::outbox::{ForwardNews, add_forward_rows, bound_rows};
+use crate::webhooks::{
+    Content, ReceivedEvent, SIGNATURE_TOLERANCE, Seen, TRIES, bucket_of, content, is_usable, verify_webhook,
+};
 
 /// The prefix of the ids of forwarded events, of one integration.
-pub(crate) fn forwarded_prefix(integration: &str) -> String {
+pub(super) fn forwarded_prefix(integration: &str) -> String {
     format!("forwarded/{integration}/")
-}
-
-/// The result of a webhook that came to an integration.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct ReceivedEvent {
-    /// The provider's id of the event.
-    pub event: String,
-    /// What it did for each connection that it is for, by the connection's id. Empty if it is for none, or does not tell.
-    pub connections: BTreeMap<String, ReceivedWebhook>,
-    /// How many deliveries forward it to destinations. A repetition is not forwarded again.
-    pub forwarded: usize,
-    /// The text to answer with, if the provider needs more than a 2xx: Slack's challenge, as `text/plain`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer: Option<String>,
 }
 
 impl IntegrationHandle {
