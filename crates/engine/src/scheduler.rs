@@ -8,7 +8,7 @@ mod tidy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use highwater_core::{ErrorKind, Timestamp, Wakeups};
+use highwater_core::{ErrorKind, Result, Timestamp, Wakeups};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
@@ -25,7 +25,7 @@ use due::Due;
 /// The longest sleep, so that a clock that jumped is noticed.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// The shortest time between two checks for the changes of other engines and processes.
+/// The shortest time between two checks for other processes' changes.
 const REST: Duration = Duration::from_millis(100);
 
 /// A request of the host.
@@ -49,7 +49,7 @@ pub(crate) struct Scheduler {
     runs_cancel: CancelToken,
     commands: mpsc::UnboundedReceiver<(Command, tokio::sync::oneshot::Sender<()>)>,
     changes: broadcast::Receiver<Changed>,
-    wakeups: Wakeups,
+    wakeups: Option<Wakeups>,
     due: Due,
     runs: JoinSet<(SyncKey, Ended)>,
     running: BTreeSet<SyncKey>,
@@ -89,7 +89,7 @@ impl Scheduler {
         commands: mpsc::UnboundedReceiver<(Command, tokio::sync::oneshot::Sender<()>)>,
     ) -> Self {
         let changes = engine.parts().changes.subscribe();
-        let wakeups = engine.store().subscribe();
+        let wakeups = engine.store().capabilities().multi_process.then(|| engine.store().subscribe());
         let watch = JumpWatch::new(&*engine.parts().environment);
         Scheduler {
             engine,
@@ -144,6 +144,7 @@ impl Scheduler {
             let due =
                 self.due.next().filter(|_| !self.paused).map_or(self.next_removals, |due| due.min(self.next_removals));
             let pause = due.duration_since(now).min(LOOK);
+            let watching = rested && self.wakeups.is_some();
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => {}
@@ -164,7 +165,7 @@ impl Scheduler {
                     Err(broadcast::error::RecvError::Lagged(_)) => self.reload_all().await,
                     Err(broadcast::error::RecvError::Closed) => return,
                 },
-                outcome = self.wakeups.changed(), if rested => {
+                outcome = woken(&mut self.wakeups), if watching => {
                     if outcome.is_err() {
                         break; // the store was closed
                     }
@@ -246,6 +247,13 @@ impl Scheduler {
                 self.spread_overdue();
             }
         }
+    }
+}
+
+async fn woken(wakeups: &mut Option<Wakeups>) -> Result<()> {
+    match wakeups {
+        Some(wakeups) => wakeups.changed().await,
+        None => std::future::pending().await,
     }
 }
 

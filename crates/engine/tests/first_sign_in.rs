@@ -10,28 +10,22 @@ use std::time::Duration;
 
 use account::{World, sleep, token};
 use highwater_core::{ErrorKind, StreamKey, WriteBatch};
-use highwater_engine::{Background, ConnectionSettings, Engine, IntegrationSettings, SyncOptions};
+use highwater_engine::{Background, ConnectionSettings, IntegrationSettings, SyncOptions};
 use tokio::runtime::Handle;
 
-/// A world with the integration `work`, which enables the sync, and background work that runs what is due: of this engine, or of
-/// another on the same store.
-async fn world_with_integration(worker: fn(&World) -> Engine) -> (World, Background) {
+/// A world with the integration `work`, which enables the sync, and background work that runs what is due.
+async fn world_with_integration() -> (World, Background) {
     let world = World::new().await;
     world.account.api().takes.insert("good-token".into());
     let integration = world.engine.create_integration(IntegrationSettings::new("work", "acme")).await.unwrap();
     integration.enable("items", SyncOptions::default().schedule(Duration::from_secs(5))).await.unwrap();
-    let background = worker(&world).start(&Handle::current());
+    let background = world.engine.start(&Handle::current());
     (world, background)
 }
 
 #[tokio::test(start_paused = true)]
 async fn syncs_of_a_new_connection_wait_for_the_sign_in_that_comes_with_it() {
-    wait_for_the_sign_in(|world| world.engine.clone()).await;
-    wait_for_the_sign_in(World::another).await;
-}
-
-async fn wait_for_the_sign_in(worker: fn(&World) -> Engine) {
-    let (world, background) = world_with_integration(worker).await;
+    let (world, background) = world_with_integration().await;
     world.keychain.kept().save_takes = Duration::from_secs(30);
     let settings = || ConnectionSettings::of_integration("d", "work");
     world.engine.connect_and_sign_in(settings(), token("good-token")).await.unwrap();
@@ -49,7 +43,7 @@ async fn wait_for_the_sign_in(worker: fn(&World) -> Engine) {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_connection_that_could_not_be_signed_in_is_removed_and_one_that_was_cut_off_is_tried() {
-    let (world, background) = world_with_integration(|world| world.engine.clone()).await;
+    let (world, background) = world_with_integration().await;
     let settings = || ConnectionSettings::of_integration("d", "work");
     // Of a connection of this id that was removed and left its records.
     let left = StreamKey::new("d", "Note");

@@ -1,4 +1,4 @@
-//! Loads syncs from the store, and the changes of other engines and processes.
+//! Loads syncs from the store, and the changes by other processes.
 
 use std::collections::BTreeSet;
 
@@ -126,7 +126,7 @@ impl Scheduler {
         Ok(stored.map(|stored| stored.to()).transpose()?.unwrap_or_default())
     }
 
-    /// What other engines and processes changed since the last check: one small document.
+    /// The changes by other processes since the last check: one small document.
     pub(super) async fn look_at_others(&mut self) {
         let changes = match self.changes().await {
             Ok(changes) => changes,
