@@ -43,7 +43,7 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// Those of [`from_pem`](Tls::from_pem); then the certificate of before stays.
+    /// Those of [`from_pem`](Tls::from_pem); the old certificate then stays in use.
     pub fn renew(&self, certificates: &[u8], key: &[u8]) -> Result<()> {
         *write(&self.0) = config(certificates, key)?;
         Ok(())

@@ -71,7 +71,7 @@ impl Files {
 }
 
 impl Certificate {
-    /// Answers with what comes into the files, until it is dropped. Files that cannot be used change nothing, and are told once.
+    /// Switches to a renewed certificate whenever the files change. Files that cannot be used change nothing and are reported once.
     pub(super) async fn follow_files(mut self, output: &Output) {
         let mut failed = None;
         loop {

@@ -55,7 +55,7 @@ pub(crate) struct AnswerCache {
 
 struct Inner {
     hasher: RandomState,
-    /// Hashes of requests that were asked at least once: the newest, and those of before.
+    /// Hashes of requests that were made at least once: the newest set, and the one before it.
     asked: [HashSet<u64>; 2],
     /// What was used since the last turn, and what was not: each has half of the bytes.
     used: Generation,
