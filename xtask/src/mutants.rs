@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -193,11 +194,13 @@ fn killer<'s>(suites: &'s [Suite], mutant: &Mutant) -> Result<Option<Killer<'s>>
 
 /// Runs the tests of a suite that the arguments choose; what failed.
 fn failure<'s>(suite: &'s Suite, mutant: Option<&Mutant>, arguments: &[&str]) -> Result<Option<Killer<'s>>, String> {
-    let report = tempfile(suite, mutant);
+    let scratch = Scratch::new()?;
+    let report = scratch.0.join("report");
     let file = fs::File::create(&report).map_err(|error| format!("{}: {error}", report.display()))?;
     let mut command = suite.command();
     // An intended failure is not a regression to record.
     command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
+    command.env("TMPDIR", &scratch.0);
     command.arg(THREADS).stdin(Stdio::null()).stdout(file).stderr(Stdio::null());
     command.args(arguments);
     match mutant {
@@ -218,7 +221,6 @@ fn failure<'s>(suite: &'s Suite, mutant: Option<&Mutant>, arguments: &[&str]) ->
         }
     };
     let told = fs::read(&report).unwrap_or_default();
-    let _ = fs::remove_file(&report);
     match status {
         Some(status) if status.success() => Ok(None),
         None => Ok(Some(Killer { suite, test: None, how: "(a test that did not end)".to_owned() })),
@@ -230,8 +232,22 @@ fn failure<'s>(suite: &'s Suite, mutant: Option<&Mutant>, arguments: &[&str]) ->
     }
 }
 
-fn tempfile(suite: &Suite, mutant: Option<&Mutant>) -> PathBuf {
-    let mutant = mutant.map_or("none", |mutant| &mutant.name);
-    let name = format!("highwater-mutants-{}-{}-{mutant}", std::process::id(), suite.name.replace("::", "-"));
-    std::env::temp_dir().join(name)
+/// The temporary files of one run: broken rules leave some behind, which must not be in the way of the next run.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, String> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        // Short: sockets have paths of at most a hundred bytes.
+        let name = format!("hw-mutants-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
