@@ -19,7 +19,12 @@ async fn answer(uri: Uri, headers: HeaderMap, body: String) -> (StatusCode, Stri
     if uri.path() == "/token" {
         let good = body.contains("code=the-code") && body.contains("code_verifier=");
         return match (good, body.contains("code=page")) {
-            (true, _) => (StatusCode::OK, format!(r#"{{"access_token":"{TOKEN}","refresh_token":"ref-4711-never"}}"#)),
+            (true, _) => {
+                let here = base(&headers);
+                let tokens =
+                    format!(r#"{{"access_token":"{TOKEN}","refresh_token":"ref-4711-never","instance_url":"{here}"}}"#);
+                (StatusCode::OK, tokens)
+            }
             (_, true) => (StatusCode::OK, "<html>Please log in to the proxy</html>".to_owned()),
             _ => (StatusCode::BAD_REQUEST, r#"{"error":"invalid_grant"}"#.to_owned()),
         };
@@ -334,6 +339,26 @@ fn a_sign_in_finds_out_where_it_is_valid() {
         let get = ["proxy", "acme", "GET", "/user", "--connection", "work", "--db", "app.db"];
         assert!(text(here, &[&get[..], &file].concat()).contains("octocat"));
     }
+}
+
+#[test]
+fn a_sign_in_is_valid_where_its_tokens_say() {
+    let (folder, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let here = folder.path();
+    let url = serve();
+    let text_of_file = format!(
+        "name: acme\nbase_url: '{url}/login'\nauth:\n  - kind: oauth2\n    authorize_url: {url}/agree\n    token_url: {url}/token\n    \
+         desktop: pkce_public\n    token_base_url: {{member: instance_url, path: /at/7}}\nverification:\n  path: /user\n  names: [/login]\n"
+    );
+    let file = files.path().join("acme.yaml");
+    std::fs::write(&file, text_of_file).unwrap();
+    let file = ["--provider-file", file.to_str().unwrap()];
+    let signing_in = begin(here, &[&["connect", "acme", "--connection", "work"], &file[..]].concat());
+    signing_in.redirect(&format!("code=the-code&state={}", signing_in.parameter("state")));
+    let (code, told) = signing_in.end();
+    assert!(code == Some(0) && told.contains(r#""account":"octocat""#), "{told}");
+    let get = ["proxy", "acme", "GET", "/user", "--connection", "work", "--db", "app.db"];
+    assert!(text(here, &[&get[..], &file].concat()).contains("octocat"));
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub use guarded::PrivateAddresses;
 pub(crate) use guarded::{Guarded, fixed_origin};
 pub use limits::RequestLimits;
 pub(crate) use limits::{passing, time_until};
+pub(crate) use origins::is_loopback;
 pub(crate) use renewal::Place;
 pub use revocation::Revocation;
 pub(crate) use session::Session;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use highwater_core::{Environment, ErrorKind, Inline, MemoryBackend, Result, Store, StoreOptions};
 use highwater_engine::credentials::{OAuthTokens, Revocation, SignIn};
 use highwater_engine::{ConnectionSettings, Credentials, Engine, Secret};
-use highwater_template::auth::{AuthKind, BaseUrlLookup, ClientAuth, DesktopSignIn, OAuth2};
+use highwater_template::auth::{AuthKind, BaseUrlLookup, ClientAuth, DesktopSignIn, OAuth2, TokenBaseUrl};
 use highwater_template::http::Transport;
 use highwater_template::{ConfigKey, HttpRequest, HttpResponse, Provider, Verification};
 use scripted::{Script, json};
@@ -301,4 +301,48 @@ async fn the_base_url_of_a_sign_in_is_that_of_its_site() {
         assert_eq!(engine.find_base_url(&own, &tokens()).await.unwrap(), None);
         assert_eq!(script.seen().len(), 1, "{body}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_base_url_that_came_with_the_tokens_is_theirs() {
+    let provider = || forge(oauth().token_base_url(TokenBaseUrl::new("instance_url").path("/data/v1")));
+    let settings = ConnectionSettings::new("c", "forge");
+    // Salesforce's, as in "OAuth 2.0 Web Server Flow for Web App Integration" of its help.
+    let told = |url: &str| {
+        format!(
+            r#"{{"access_token":"a2","signature":"c2ln","scope":"api","instance_url":{url},
+                "id":"https://login.example/id/00D/005","token_type":"Bearer","issued_at":"1558553873237"}}"#
+        )
+    };
+    for (url, expected) in [
+        (r#""https://acme.my.forge.example""#, Ok("https://acme.my.forge.example/data/v1")),
+        (r#""https://acme.my.forge.example/""#, Ok("https://acme.my.forge.example/data/v1")),
+        (r#""http://acme.my.forge.example""#, Err(ErrorKind::Remote)),
+        (r#""https://anna:pw@acme.forge.example""#, Err(ErrorKind::Remote)),
+        (r#""https://acme.forge.example?x=""#, Err(ErrorKind::Remote)),
+        (r#""acme""#, Err(ErrorKind::Remote)),
+        (r#""""#, Err(ErrorKind::Invalid)),
+        ("null", Err(ErrorKind::Invalid)),
+        ("7", Err(ErrorKind::Invalid)),
+    ] {
+        let body = told(url);
+        let (engine, script) = connected(provider(), move |_| Ok(json(200, &body))).await;
+        let found = engine.find_base_url(&settings, &signed_in()).await;
+        assert_eq!(found.as_ref().map(Option::as_deref).map_err(|error| error.kind()), expected.map(Some), "{url}");
+        assert_eq!(script.seen().len(), 1, "{url}: they are renewed once");
+        assert_eq!(form(&script.seen()[0])["grant_type"], "refresh_token");
+        let own = settings.clone().base_url("https://own.example");
+        assert_eq!(engine.find_base_url(&own, &signed_in()).await.unwrap(), None, "{url}");
+    }
+    // An access token alone tells nothing.
+    let (engine, script) = connected(provider(), |_| Ok(json(200, "{}"))).await;
+    let alone = Credentials::oauth2(OAuthTokens::new("app").access(Secret::new("a1"), None));
+    assert_eq!(engine.find_base_url(&settings, &alone).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert!(script.seen().is_empty());
+    // It is kept with the tokens.
+    let mut known = OAuthTokens::new("app").access(Secret::new("a1"), None);
+    known.base_url = Some("https://acme.my.forge.example".into());
+    let known = Credentials::from_secret(&Credentials::oauth2(known).to_secret().unwrap()).unwrap();
+    let found = engine.find_base_url(&settings, &known).await.unwrap();
+    assert_eq!(found.as_deref(), Some("https://acme.my.forge.example/data/v1"));
 }

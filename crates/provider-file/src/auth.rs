@@ -1,7 +1,7 @@
 //! The ways to sign in.
 
 use highwater_core::Result;
-use highwater_template::auth::{AuthKind, BaseUrlLookup, ClientAuth, DesktopSignIn, OAuth2};
+use highwater_template::auth::{AuthKind, BaseUrlLookup, ClientAuth, DesktopSignIn, OAuth2, TokenBaseUrl};
 
 use crate::addresses::{Settings, page};
 use crate::at;
@@ -97,8 +97,29 @@ fn oauth2(fields: &Fields<'_>, settings: &Settings<'_>, help: String) -> Result<
     oauth.token_parameters = pairs("token_parameters")?;
     oauth.base_url =
         fields.fields("base_url_lookup")?.map(|fields| lookup(fields, settings).map(Box::new)).transpose()?;
+    oauth.token_base_url =
+        fields.fields("token_base_url")?.map(|fields| token_base_url(fields).map(Box::new)).transpose()?;
+    if let (Some(told), Some(_)) = (fields.find("token_base_url"), &oauth.base_url) {
+        let message = "`token_base_url` and `base_url_lookup` both say where the tokens are valid: remove one";
+        return Err(at(told.line, message));
+    }
     oauth.help = help;
     Ok(oauth)
+}
+
+fn token_base_url(fields: Fields<'_>) -> Result<TokenBaseUrl> {
+    let mut found = TokenBaseUrl::new(fields.text("member")?);
+    if let Some((line, path)) = fields.placed("path")? {
+        if !path.starts_with('/') || path.contains(['?', '#', '{']) {
+            return Err(at(
+                line,
+                "`path` of `token_base_url` is what follows the URL that the API tells: write it as `/v1`",
+            ));
+        }
+        found = found.path(path);
+    }
+    fields.end()?;
+    Ok(found)
 }
 
 fn lookup(fields: Fields<'_>, settings: &Settings<'_>) -> Result<BaseUrlLookup> {

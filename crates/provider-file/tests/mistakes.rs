@@ -51,6 +51,19 @@ fn mistakes_behind_a_sound_beginning() {
             "line 8: `site` is not a JSON pointer: write `/url`",
         ),
         (
+            "auth:\n  - kind: oauth2\n    token_url: https://a.example/t\n    token_base_url: {path: /v1}",
+            "line 8: `token_base_url` lacks `member`: add it",
+        ),
+        (
+            "auth:\n  - kind: oauth2\n    token_url: https://a.example/t\n    token_base_url:\n      member: api_domain\n      path: v1",
+            "line 10: `path` of `token_base_url` is what follows the URL that the API tells: write it as `/v1`",
+        ),
+        (
+            "auth:\n  - kind: oauth2\n    token_url: https://a.example/t\n    base_url_lookup: {url: 'https://a.example/s', \
+             base_url: 'https://a.example/{id}', site: /url, id: /id}\n    token_base_url: {member: api_domain}",
+            "line 9: `token_base_url` and `base_url_lookup` both say where the tokens are valid: remove one",
+        ),
+        (
             "limits: {first_backof_seconds: 3}",
             "line 5: unknown key `first_backof_seconds`: did you mean `first_backoff_seconds`?",
         ),

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 use super::secret::Secret;
-pub use base_url::BaseUrlLookup;
+pub use base_url::{BaseUrlLookup, TokenBaseUrl};
 use highwater_core::Result;
 pub use oauth2::{ClientAuth, DesktopSignIn, OAuth2};
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_core::{Error, ErrorKind, Result};
-use highwater_template::HttpRequest;
-use highwater_template::auth::CredentialUse;
+use highwater_template::auth::{CredentialUse, OAuth2, TokenBaseUrl};
+use highwater_template::{HttpRequest, LogLevel};
 
 use crate::documents::{ConnectionSettings, FoundBaseUrl};
 use crate::engine::Engine;
-use crate::http::{Credentials, SignInMethod};
+use crate::http::{Client, Credentials, SignInMethod, is_loopback};
 use crate::timer;
+use crate::urls::Url;
 
 /// The longest wait for the API to tell the sites of a sign-in.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,14 +59,13 @@ impl Engine {
     ) -> Result<(Credentials, Option<FoundBaseUrl>)> {
         let parts = self.parts();
         let provider = parts.provider_of(settings)?;
-        if provider.oauth2().is_none_or(|oauth| oauth.base_url.is_none()) {
+        let depends = |oauth: &OAuth2| oauth.base_url.is_some() || oauth.token_base_url.is_some();
+        let is_own = settings.base_url.is_some() || !matches!(credentials.method(), SignInMethod::OAuth2(_));
+        if is_own || !provider.oauth2().is_some_and(depends) {
             return Ok((credentials, None));
         }
         let filled = provider.filled_in(&parts.config_of(settings, provider))?;
-        let lookup = filled.oauth2().and_then(|oauth| oauth.base_url.as_deref());
-        let (Some(lookup), None, SignInMethod::OAuth2(_)) = (lookup, &settings.base_url, credentials.method()) else {
-            return Ok((credentials, None));
-        };
+        let Some(oauth) = filled.oauth2() else { return Ok((credentials, None)) };
         let mut settings = settings.clone();
         settings.found_base_url = None;
         let session = parts.sessions.trial(&settings.id, credentials.clone());
@@ -74,10 +74,14 @@ impl Engine {
             let usual = urls.first().cloned().unwrap_or_default();
             let client =
                 parts.client_of(&settings, provider, &urls, CredentialUse::Required, Arc::clone(&session)).await?;
-            let response = client
-                .send(HttpRequest::get(&lookup.url).any_status(), &|_: highwater_template::LogLevel, _: &str| ())
-                .await?;
-            let url = lookup.find(&response, &usual)?;
+            let url = match (&oauth.base_url, &oauth.token_base_url) {
+                (Some(lookup), _) => {
+                    let request = HttpRequest::get(&lookup.url).any_status();
+                    lookup.find(&client.send(request, &|_: LogLevel, _: &str| ()).await?, &usual)?
+                }
+                (None, Some(told)) => with_tokens(&client, told).await?,
+                (None, None) => usual.clone(),
+            };
             // It is kept in the open.
             if session.redact(&url) != url {
                 return Err(Error::new(ErrorKind::Remote, "the API told a base URL with a secret in it"));
@@ -85,7 +89,7 @@ impl Engine {
             Ok(FoundBaseUrl { usual, url })
         };
         let late = || {
-            let message = "the API did not tell in time which sites the sign-in includes: try again later";
+            let message = "the API did not tell in time where the sign-in is valid: try again later";
             Err(Error::new(ErrorKind::TimedOut, message).with("seconds", PATIENCE.as_secs()))
         };
         let found = timer::timeout(PATIENCE, found).await.unwrap_or_else(late);
@@ -95,4 +99,27 @@ impl Engine {
         })?;
         Ok((session.known().unwrap_or(credentials), Some(found)))
     }
+}
+
+/// The base URL that came with the tokens. Tokens that came without it, as a host's own may, are renewed for it.
+async fn with_tokens(client: &Client, told: &TokenBaseUrl) -> Result<String> {
+    let of = |credentials: &Credentials| match credentials.method() {
+        SignInMethod::OAuth2(tokens) => tokens.base_url.clone(),
+        _ => None,
+    };
+    let text = match of(&client.current_credentials(false).await?) {
+        Some(text) => text,
+        None => of(&client.current_credentials(true).await?).ok_or_else(|| {
+            let message =
+                "the tokens came without the base URL at which they are valid: give the connection a base URL";
+            Error::new(ErrorKind::Invalid, message).with("member", &told.member)
+        })?,
+    };
+    let base_url = told.of(&text);
+    let usable = |url: &Url| (url.is_https() || is_loopback(url)) && !url.has_credentials() && url.query().is_none();
+    if !Url::parse(&base_url).is_ok_and(|url| usable(&url)) {
+        let message = "the API told a base URL that cannot be used: it is to begin with https://, and to have no query";
+        return Err(Error::new(ErrorKind::Remote, message).with("member", &told.member).with("told", base_url));
+    }
+    Ok(base_url)
 }

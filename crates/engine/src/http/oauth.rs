@@ -80,7 +80,8 @@ impl TokenRequest<'_> {
         let response = response.map_err(|error| hidden.redact_error(error.during("requesting a token")))?;
         let response = answer::readable(response, false).map_err(|unreadable| hidden.redact_error(unreadable.error))?;
         let grant = self.fields.first().map_or("", |(_, grant)| *grant);
-        let fresh = token_answer::read(&response, self.tokens, grant, &hidden, environment.now())?;
+        let told = self.oauth.and_then(|oauth| oauth.token_base_url.as_deref()).map(|told| told.member.as_str());
+        let fresh = token_answer::read(&response, self.tokens, grant, told, &hidden, environment.now())?;
         let missing = fresh.missing_scopes();
         if !missing.is_empty() {
             tracing::warn!(

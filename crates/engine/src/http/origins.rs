@@ -79,6 +79,6 @@ fn origin(url: &str, secrets: bool) -> Result<Url> {
     Ok(parsed)
 }
 
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     reach::of_url(url) == Reach::Loopback
 }

@@ -22,18 +22,25 @@ const WORDS: usize = 200;
 /// Types of tokens that are sent as bearer tokens: the standard's own, and what Apigee, Slack and RFC 8693 call them.
 const BEARER: [&str; 5] = ["bearer", "bearertoken", "bot", "user", "n_a"];
 
-/// Parses the answer to a request of `grant` with the tokens `old`.
+/// Parses the answer to a request of `grant` with the tokens `old`. `base_url` is the member that tells the base URL.
 pub(super) fn read(
     response: &HttpResponse,
     old: &OAuthTokens,
     grant: &str,
+    base_url: Option<&str>,
     hidden: &Redactor,
     now: Timestamp,
 ) -> Result<OAuthTokens, Refusal> {
     let body = parse(&response.body);
     let given = body.as_ref().filter(|_| (200..300).contains(&response.status)).and_then(holder);
     match given {
-        Some(given) => tokens(given, old, hidden, now).map_err(Refusal::from),
+        Some(given) => {
+            let mut tokens = tokens(given, old, hidden, now)?;
+            if let Some(told) = base_url.and_then(|member| text(given, member)) {
+                tokens.base_url = Some(told.to_owned());
+            }
+            Ok(tokens)
+        }
         None => Err(refusal(response, body.as_ref(), old, grant, hidden, now)),
     }
 }

@@ -17,7 +17,7 @@ fn hidden() -> Redactor {
 
 fn answer(status: u16, body: &str) -> Result<OAuthTokens, Refusal> {
     let response = HttpResponse::new(status, vec![("Retry-After".into(), "600".into())], body.to_owned());
-    read(&response, &old(), "refresh_token", &hidden(), NOW)
+    read(&response, &old(), "refresh_token", None, &hidden(), NOW)
 }
 
 fn refused(status: u16, body: &str) -> Refusal {
@@ -120,7 +120,7 @@ fn the_api_s_code_and_words_are_told_with_what_to_do() {
         ),
     ] {
         let response = HttpResponse::new(status, Vec::new(), body);
-        let error = read(&response, &old(), grant, &hidden(), NOW).err().unwrap().error;
+        let error = read(&response, &old(), grant, None, &hidden(), NOW).err().unwrap().error;
         assert_eq!(error.kind(), ErrorKind::Unauthorized);
         assert!(error.message().contains(message), "{error}");
         assert_eq!((error.context("error"), error.context("told")), (Some(code), told));
@@ -134,7 +134,7 @@ fn the_api_s_code_and_words_are_told_with_what_to_do() {
 fn a_code_that_is_over_leaves_the_sign_in_of_before_alone() {
     let client = OAuthTokens::new("app");
     let response = HttpResponse::new(400, Vec::new(), r#"{"error":"invalid_grant"}"#);
-    let refusal = read(&response, &client, "authorization_code", &hidden(), NOW).err().unwrap();
+    let refusal = read(&response, &client, "authorization_code", None, &hidden(), NOW).err().unwrap();
     assert!(!refusal.over && refusal.error.message().contains("begin the sign-in again"));
 }
 

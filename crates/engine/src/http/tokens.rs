@@ -74,6 +74,8 @@ pub struct OAuthTokens {
     pub subject: Option<String>,
     /// The installation of a GitHub App.
     pub installation: Option<String>,
+    /// What the token response told of the base URL, where the provider says that it does.
+    pub base_url: Option<String>,
 }
 
 impl OAuthTokens {

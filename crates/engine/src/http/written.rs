@@ -66,6 +66,8 @@ struct WrittenTokens {
     subject: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     installation: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base_url: Option<String>,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -154,6 +156,7 @@ impl From<&Credentials> for Written {
                     key_id: tokens.key_id.clone(),
                     subject: tokens.subject.clone(),
                     installation: tokens.installation.clone(),
+                    base_url: tokens.base_url.clone(),
                 });
             }
         }
@@ -182,6 +185,7 @@ impl From<Written> for Credentials {
                 key_id: tokens.key_id,
                 subject: tokens.subject,
                 installation: tokens.installation,
+                base_url: tokens.base_url,
             })),
             _ => SignInMethod::Nothing,
         };

@@ -10,6 +10,42 @@ use highwater_core::{Error, ErrorKind, Result};
 const MOST_SITES: usize = 20;
 const LONGEST_URL: usize = 100;
 
+/// A base URL that comes with the tokens, such as `instance_url` of Salesforce's token responses and `api_domain` of Zoho's.
+///
+/// ```
+/// use highwater_template::auth::TokenBaseUrl;
+/// let base_url = TokenBaseUrl::new("api_domain").path("/crm/v8");
+/// assert_eq!(base_url.of("https://www.zohoapis.eu/"), "https://www.zohoapis.eu/crm/v8");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TokenBaseUrl {
+    /// The member of the token response that has it.
+    pub member: String,
+    /// What follows it in the base URL; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub path: String,
+}
+
+impl TokenBaseUrl {
+    /// Names the member of the token response.
+    pub fn new(member: impl Into<String>) -> Self {
+        TokenBaseUrl { member: member.into(), path: String::new() }
+    }
+
+    /// Sets what follows it in the base URL.
+    #[must_use]
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// Returns the base URL for what the member says.
+    pub fn of(&self, told: &str) -> String {
+        format!("{}{}", told.trim_end_matches('/'), self.path)
+    }
+}
+
 /// A request that tells at which base URL an access token is valid, for APIs that name a site by its id there. The response is an
 /// array of sites, in any order: the one that the connection's settings lead to counts, never simply the first.
 ///

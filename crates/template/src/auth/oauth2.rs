@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::BaseUrlLookup;
+use super::{BaseUrlLookup, TokenBaseUrl};
 
 /// How OAuth 2 works at an API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +35,9 @@ pub struct OAuth2 {
     /// How the base URL is found after a sign-in, where it is another than for other ways to sign in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base_url: Option<Box<BaseUrlLookup>>,
+    /// Where a token response tells the base URL, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_base_url: Option<Box<TokenBaseUrl>>,
     /// How an application is registered, in one line.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub help: String,
@@ -58,6 +61,7 @@ impl OAuth2 {
             authorize_parameters: Vec::new(),
             token_parameters: Vec::new(),
             base_url: None,
+            token_base_url: None,
             help: String::new(),
             page: String::new(),
         }
@@ -138,6 +142,13 @@ impl OAuth2 {
     #[must_use]
     pub fn base_url(mut self, lookup: BaseUrlLookup) -> Self {
         self.base_url = Some(Box::new(lookup));
+        self
+    }
+
+    /// Sets where a token response tells the base URL.
+    #[must_use]
+    pub fn token_base_url(mut self, base_url: TokenBaseUrl) -> Self {
+        self.token_base_url = Some(Box::new(base_url));
         self
     }
 
